@@ -1,0 +1,1 @@
+"""keenframe: real-time sharpening for video calls on an ordinary CPU."""

@@ -1,0 +1,1 @@
+"""Training side of keenframe: data, degradations, networks, loops, export and evaluation."""
