@@ -21,7 +21,7 @@ def dct_matrix(size: int) -> NDArray[np.float32]:
     """Orthonormal DCT-II matrix, shape (size, size), float32: `dct_matrix(n) @ x` transforms a column x."""
     k = np.arange(size)[:, None]
     n = np.arange(size)[None, :]
-    basis = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2.0 / size)
+    basis: NDArray[np.float64] = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2.0 / size)
     basis[0] /= np.sqrt(2.0)
     return basis.astype(np.float32)
 

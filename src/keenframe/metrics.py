@@ -28,8 +28,8 @@ def ssim(plane: NDArray[np.generic], reference: NDArray[np.generic], data_range:
 
     plane, reference: (H, W), any real dtype, code values in 0..data_range, at least 11x11. Window 11x11,
     Gaussian, sigma 1.5; K1 0.01, K2 0.03; population statistics; the mean is over whole windows only, so a
-    border of 5 pixels is left out. That is scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False)`.
+    border of 5 pixels is left out. That is scikit-image's `structural_similarity(gaussian_weights=True,
+    sigma=1.5, use_sample_covariance=False)`.
     """
     image, target = _pair(plane, reference)
     window = 2 * _RADIUS + 1
