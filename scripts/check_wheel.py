@@ -1,4 +1,4 @@
-"""Checks that a built wheel carries what the repository carries: models, samples, the type marker, the licence."""
+"""Checks that a built wheel carries what the repository carries: models, samples, type marker, licence."""
 
 from __future__ import annotations
 
