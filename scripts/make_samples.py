@@ -70,8 +70,8 @@ def webcam(
     width, height = size
     zoom = reach + 0.012 * math.sin(2 * math.pi * time_s / 5.0)
     angle = math.radians(1.3 * math.sin(2 * math.pi * time_s / 3.1))
-    x = centre[0] + 5.0 * math.sin(2 * math.pi * time_s / 2.7)
-    y = centre[1] + 3.0 * math.sin(2 * math.pi * time_s / 1.9 + 0.7)
+    x = centre[0] + 3.0 * math.sin(2 * math.pi * time_s / 2.7)
+    y = centre[1] + 2.0 * math.sin(2 * math.pi * time_s / 1.9 + 0.7)
     cosine, sine = zoom * math.cos(angle), zoom * math.sin(angle)
     matrix = (
         cosine, -sine, x - cosine * width / 2 + sine * height / 2,
@@ -144,11 +144,18 @@ def make_call() -> None:
         (yuv(picture, WIDTH // 2, HEIGHT // 2) for picture in pictures),
         CALL_KBPS,
         {
-            "deadline": "realtime", "cpu-used": "4", "lag-in-frames": "0", "error-resilient": "1",
-            "minrate": f"{CALL_KBPS}k", "maxrate": f"{CALL_KBPS}k", "bufsize": f"{CALL_KBPS}k",
-            "qmin": "2", "qmax": "56", "g": "3000",
+            "deadline": "realtime",
+            "cpu-used": "-4",  # negative: a fixed speed; positive follows the machine's load
+            "lag-in-frames": "0",
+            "error-resilient": "1",
+            "minrate": f"{CALL_KBPS}k",
+            "maxrate": f"{CALL_KBPS}k",
+            "bufsize": f"{CALL_KBPS}k",
+            "qmin": "2",
+            "qmax": "56",
+            "g": "3000",
         },
-    )  # fmt: skip
+    )
 
 
 def make_still() -> None:
