@@ -38,7 +38,9 @@ def band_statistics(luma: NDArray[np.uint8], max_blocks: int = _MAX_BLOCKS) -> N
     """
     rows, columns = luma.shape[0] // BLOCK, luma.shape[1] // BLOCK
     if rows == 0 or columns == 0:
-        raise ValueError(f"band_statistics needs a plane of at least {BLOCK}x{BLOCK}; got {luma.shape[1]}x{luma.shape[0]}")
+        raise ValueError(
+            f"band_statistics needs a plane of at least {BLOCK}x{BLOCK}; got {luma.shape[1]}x{luma.shape[0]}"
+        )
     step = max(1, int(np.ceil(np.sqrt(rows * columns / max_blocks))))
     blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)[::step, :, ::step]
     pixels = blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK).astype(np.float32)

@@ -107,6 +107,16 @@ def _split_channels(lines: Plane, shape: tuple[int, ...]) -> Plane:
     return np.lib.stride_tricks.as_strided(lines, shape, strides, writeable=lines.flags.writeable)
 
 
+def copy_padded(plane: Plane, out: Plane) -> None:
+    """Copy `plane` into the top left of `out` and repeat its last column and row over the rest."""
+    height, width = plane.shape[:2]
+    out[:height, :width] = plane
+    if width < out.shape[1]:
+        out[:height, width:] = plane[:, -1:]
+    if height < out.shape[0]:
+        out[height:] = out[height - 1]
+
+
 def check_planes(planes: tuple[Plane, ...], pixel_format: str, width: int, height: int) -> Layout:
     """The layout of `pixel_format`, after checking that `planes` have its shapes and dtype (InputError)."""
     layout = LAYOUTS.get(pixel_format)
