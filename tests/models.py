@@ -21,7 +21,7 @@ def identity_kernel() -> NDArray[np.float32]:
 
 
 def unsharp_kernel(amount: float) -> NDArray[np.float32]:
-    """(16, 1, 12, 12): stride 4, padding 4; channel 4*dy+dx is `amount` times pixel minus the mean around it."""
+    """(16, 1, 12, 12): stride 4, padding 4; channel 4*dy+dx is `amount` times (pixel - its 3x3 mean)."""
     kernel = np.zeros((16, 1, 12, 12), np.float32)
     for dy in range(4):
         for dx in range(4):
@@ -40,8 +40,8 @@ def build(
 ) -> Path:
     """Write a model: base plus strength times an unsharp residual of `amount` (0: none).
 
-    With `conditioned`, the residual grows by the condition's first number, so a wrong condition shows. For scale 2
-    the base is the bilinear enlargement.
+    With `conditioned`, the residual grows by the condition's first number, so a wrong condition shows. For
+    scale 2 the base is the bilinear enlargement.
     """
     nodes = [helper.make_node("Cast", ["luma"], ["pixels"], to=TensorProto.FLOAT)]
     values = {

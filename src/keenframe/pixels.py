@@ -91,7 +91,7 @@ def plane_views(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     itemsize = np.dtype(layout.dtype).itemsize
     for plane, shape in zip(frame.planes, layout.shapes(frame.width, frame.height), strict=True):
         samples = int(np.prod(shape[1:]))
-        data = np.frombuffer(plane, np.uint8)
+        data = np.frombuffer(memoryview(plane), np.uint8)
         lines = np.lib.stride_tricks.as_strided(
             data[: samples * itemsize].view(layout.dtype),
             (shape[0], samples),

@@ -1,5 +1,4 @@
-"""THE MAIN PATH: a frame in, the same frame with sharper luma out; chroma, colour tags and time are carried
-over."""
+"""THE MAIN PATH: a frame in, the same frame with sharper luma out; chroma, tags and time are carried over."""
 
 from __future__ import annotations
 
@@ -37,8 +36,8 @@ Picture = TypeVar("Picture", bound=Plane)
 class Sharpener:
     """Sharpens frames and pictures with one model on one engine.
 
-    model: a name ("keen", "keen-x2", "keen-int8", "keen-float" …) or the path of an .onnx file. The plain name
-        takes the INT8 file where the processor runs INT8 fast, the float file otherwise.
+    model: a name ("keen", "keen-x2", "keen-int8", "keen-float" …) or the path of an .onnx file. The plain
+        name takes the INT8 file where the processor runs INT8 fast, the float file otherwise.
     engine: "auto" (the faster one here, measured once and remembered) or a name from `available_engines()`.
     threads: processor threads of the engine; None leaves it to the engine, which takes the physical cores.
 
@@ -145,7 +144,7 @@ class Sharpener:
         return out
 
     def _run(self, luma: NDArray[np.uint8], still: bool, strength: float | None, out: Plane) -> Plane:
-        """Run the network over (H, W) luma, whole or in tiles, into the padded plane `out`; returns its valid part.
+        """Run the network over (H, W) luma, whole or in tiles, into padded `out`; returns its valid part.
 
         `out` gets pixels at `strength`, or, for None, the residual.
         """
@@ -233,8 +232,8 @@ def _check_array(array: object) -> Plane:
     colour = array.ndim == 3 and array.shape[2] == 3
     if not (colour or array.ndim == 2) or array.dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"got an array of shape {array.shape} and dtype {array.dtype}; expected (height, width, 3) RGB or
-            " f"(height, width) gray, uint8 or uint16: drop alpha, convert CMYK and floats first"
+            f"got an array of shape {array.shape} and dtype {array.dtype}; expected RGB "
+            f"(height, width, 3) or gray (height, width), uint8 or uint16: drop alpha, convert CMYK or float"
         )
     return array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Engine(ABC, Generic[Prepared]):
         luma: NDArray[np.uint8],
         condition: NDArray[np.float32] | None,
         strength: float,
-    ) -> NDArray[np.generic]:
+    ) -> NDArray[Any]:
         """Run on one plane; the result is the bound output buffer."""
 
     def _get(self, luma: NDArray[np.uint8], residual: bool) -> Prepared:

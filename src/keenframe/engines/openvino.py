@@ -105,9 +105,6 @@ class OpenVinoEngine(Engine[_Request]):
             ) from error
         return prepared.output
 
-    def close(self) -> None:
-        super().close()
-
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -14,7 +14,7 @@ import tempfile
 import time
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -92,11 +92,13 @@ def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> s
     if len(names) == 1:
         return names[0]
     key = _cache_key(names, spec, threads)
-    times = _read_cache().get(key)
-    if not _is_times(times):
+    remembered = _read_cache().get(key)
+    if _is_times(remembered):
+        times: dict[str, float] = remembered
+    else:
         times = measure_engines(names, model, spec, threads)
         _write_cache(key, times)
-    return min(times, key=lambda name: float(times[name]))
+    return min(times, key=times.__getitem__)
 
 
 def measure_engines(
@@ -152,7 +154,7 @@ def _has_metadata(name: str) -> bool:
     return True
 
 
-def _is_times(value: Any) -> bool:
+def _is_times(value: Any) -> TypeGuard[dict[str, float]]:
     return (
         isinstance(value, dict)
         and bool(value)
