@@ -1,21 +1,22 @@
 """RGB <-> planes (BT.601 and BT.709, limited and full range), luma of RGB, and enlarging of planes.
 
-Conversions are swscale's, reached through PyAV with the flags that make it exact: its default flags and its fast
-paths take the nearest chroma sample and round loosely, and differ from the formulas by tens of code values at
-edges. Chroma is interpolated bilinearly as if it lay in the centre of its luma samples, which is what swscale takes
-for streams that do not say. An odd size is padded to even first: given one, swscale stretches chroma by (n+1)/n.
+Conversions are swscale's, reached through PyAV with the flags that make it exact: its default flags and its
+fast paths take the nearest chroma sample and round loosely, and differ from the formulas by tens of code
+values at edges. Chroma is interpolated bilinearly as if it lay in the centre of its luma samples, which is
+what swscale takes for streams that do not say. An odd size is padded to even first: given one, swscale
+stretches chroma by (n+1)/n.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.errors import InputError
-from keenframe.pixels import LAYOUTS, Matrix, Plane, Range, plane_views
+from keenframe.pixels import LAYOUTS, Matrix, Plane, Range, copy_padded, plane_views
 
 if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
@@ -38,7 +39,9 @@ def _reformatter() -> VideoReformatter:
     return reformatter
 
 
-def _convert(planes: tuple[Plane, ...], source: str, target: str, matrix: Matrix, range: Range) -> tuple[Plane, ...]:
+def _convert(
+    planes: tuple[Plane, ...], source: str, target: str, matrix: Matrix, range: Range
+) -> tuple[Plane, ...]:
     import av
     from av.video.reformatter import Colorspace, Interpolation
 
@@ -51,7 +54,7 @@ def _convert(planes: tuple[Plane, ...], source: str, target: str, matrix: Matrix
     even = (width + width % 2, height + height % 2)
     frame = av.VideoFrame(*even, LAYOUTS[source].av_name)
     for view, plane in zip(plane_views(frame, LAYOUTS[source]), planes, strict=True):
-        _copy_padded(plane, view)
+        copy_padded(plane, view)
     space = Colorspace.ITU601 if matrix == "bt601" else Colorspace.ITU709
     code = {"limited": 1, "full": 2}
     exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -68,16 +71,6 @@ def _convert(planes: tuple[Plane, ...], source: str, target: str, matrix: Matrix
     shapes = LAYOUTS[target].shapes(width, height)
     views = plane_views(converted, LAYOUTS[target])
     return tuple(view[: shape[0], : shape[1]] for view, shape in zip(views, shapes, strict=True))
-
-
-def _copy_padded(plane: Plane, out: Plane) -> None:
-    """Copy `plane` into the top left of `out` and repeat its last column and row over the rest."""
-    height, width = plane.shape[:2]
-    out[:height, :width] = plane
-    if width < out.shape[1]:
-        out[:height, width:] = plane[:, -1:]
-    if height < out.shape[0]:
-        out[height:] = out[height - 1]
 
 
 def planes_to_rgb(planes: tuple[Plane, ...], format: str, matrix: Matrix, range: Range) -> NDArray[np.uint8]:
@@ -127,7 +120,8 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
 
 
 def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8]) -> None:
-    """Round (H, W) uint16 code values of `bit_depth` bits to 8 bits into `out`: a shift, or /257 for 16 bits."""
+    """Round (H, W) uint16 code values of `bit_depth` bits to 8 bits into `out`: a shift, or /257 for 16
+    bits."""
     for top in np.arange(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS].astype(np.uint32)
         if bit_depth == 16:
@@ -137,59 +131,82 @@ def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8])
             out[top : top + _ROWS] = np.minimum((rows + (1 << shift - 1)) >> shift, 255)
 
 
-Filter = Literal["bilinear", "bicubic"]
-
-
-def _taps(filter: Filter, fraction: float) -> list[float]:
-    """Weights of the samples at -1, 0, 1, 2 (bicubic, a = -0.75) or 0, 1 (bilinear) around 0 + fraction."""
-    if filter == "bilinear":
-        return [1 - fraction, fraction]
-    a = -0.75
-    near = [(a + 2) * x**3 - (a + 3) * x**2 + 1 for x in (fraction, 1 - fraction)]
-    far = [a * (x**3 - 5 * x**2 + 8 * x - 4) for x in (1 + fraction, 2 - fraction)]
-    return [far[0], near[0], near[1], far[1]]
-
-
-def _enlarge_axis(plane: Plane, scale: int, axis: int, size: int, filter: Filter, siting: float) -> Plane:
-    """Enlarge a float32 array along one axis to `size` samples.
-
-    `siting` is where sample 0 lies, in samples of this plane, from the centre of its cell: 0, or -0.25 for chroma
-    that sits on the left one of its two luma samples.
-    """
-    reach = 1 if filter == "bilinear" else 2
-    pad = [(0, 0)] * plane.ndim
-    pad[axis] = (reach, reach)
-    padded = np.moveaxis(np.pad(plane, pad, mode="edge"), axis, 0)
-    count = plane.shape[axis]
-    out = np.empty((count * scale, *padded.shape[1:]), np.float32)
-    for phase in range(scale):
-        position = (phase + 0.5 + siting) / scale - 0.5 - siting
-        first = int(np.floor(position))
-        weights = _taps(filter, position - first)
-        start = reach + first - (len(weights) // 2 - 1)
-        total = padded[start : start + count] * np.float32(weights[0])
-        for tap, weight in enumerate(weights[1:], 1):
-            total += padded[start + tap : start + tap + count] * np.float32(weight)
-        out[phase::scale] = total
-    return np.moveaxis(out[:size], 0, axis)
+def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
+    """Add gain * residual (H, W), rounded and clipped to 0..maximum, to (H, W) or every channel of (H, W,
+    C)."""
+    for top in np.arange(0, plane.shape[0], _ROWS):
+        rows = plane[top : top + _ROWS]
+        added = residual[top : top + _ROWS] * np.float32(gain)
+        total = rows + (added[:, :, None] if plane.ndim == 3 else added)
+        np.rint(total, out=total).clip(0, maximum, out=total)
+        np.copyto(rows, total, casting="unsafe")
 
 
 def enlarge(
     plane: Plane,
     scale: int,
-    width: int,
-    height: int,
-    filter: Filter = "bilinear",
+    out: Plane,
+    filter: str = "bilinear",
     left_sited: bool = False,
     maximum: int | None = None,
-) -> Plane:
-    """Enlarge a (H, W) or (H, W, C) uint8 or uint16 plane `scale` times and cut it to width x height.
+) -> None:
+    """Enlarge a (H, W) or (H, W, C) uint8 or uint16 plane `scale` times into `out`, whose size may be cut
+    short.
 
-    Half-pixel centres, edges replicated. `left_sited`: the plane is chroma that sits on the left of its two luma
-    samples (MPEG-2, H.264, VP9 and AV1 unless told otherwise). Rounded, and clipped to `maximum` (the dtype's).
+    filter: "bilinear" or "bicubic" (a = -0.75), half-pixel centres, edges replicated. left_sited: the plane
+    is chroma that lies on the left one of its two luma samples (MPEG-2, H.264, VP9 and AV1 unless told
+    otherwise). Rounded, and clipped to `maximum` (by default the dtype's).
     """
-    siting = -0.25 if left_sited else 0.0
-    rows = _enlarge_axis(plane.astype(np.float32), scale, 0, height, filter, 0.0)
-    both = _enlarge_axis(rows, scale, 1, width, filter, siting)
-    top = np.iinfo(plane.dtype).max if maximum is None else maximum
-    return np.rint(both, out=both).clip(0, top, out=both).astype(plane.dtype)
+    if scale == 1:
+        np.copyto(out, plane)
+        return
+    maximum = int(np.iinfo(plane.dtype).max) if maximum is None else maximum
+    vertical, horizontal = _phases(filter, scale, 0.0), _phases(filter, scale, -0.25 if left_sited else 0.0)
+    rows = _ROWS // scale
+    columns = np.arange(-_REACH, plane.shape[1] + _REACH).clip(0, plane.shape[1] - 1)
+    for top in range(0, plane.shape[0], rows):
+        count = min(rows, plane.shape[0] - top)
+        around = np.arange(top - _REACH, top + count + _REACH).clip(0, plane.shape[0] - 1)
+        source = plane[around].astype(np.float32)
+        tall = _interleave(source, vertical, count)
+        wide = _interleave(tall.swapaxes(0, 1)[columns], horizontal, plane.shape[1]).swapaxes(0, 1)
+        np.rint(wide, out=wide).clip(0, maximum, out=wide)
+        target = out[top * scale : (top + count) * scale]
+        np.copyto(target, wide[: target.shape[0], : target.shape[1]], casting="unsafe")
+
+
+# Samples that the longest filter reaches to either side.
+_REACH = 2
+
+
+def _phases(filter: str, scale: int, siting: float) -> list[tuple[int, list[float]]]:
+    """For each of `scale` output samples of an input sample: offset of the first tap, and the taps' weights.
+
+    `siting` is where a sample lies, in samples of the input, from the centre of its cell.
+    """
+    phases = []
+    for phase in range(scale):
+        position = (phase + 0.5 + siting) / scale - 0.5 - siting
+        first = int(np.floor(position))
+        x = position - first
+        if filter == "bilinear":
+            phases.append((first, [1 - x, x]))
+        else:
+            a = -0.75
+            near = [(a + 2) * t**3 - (a + 3) * t**2 + 1 for t in (x, 1 - x)]
+            far = [a * (t**3 - 5 * t**2 + 8 * t - 4) for t in (1 + x, 2 - x)]
+            phases.append((first - 1, [far[0], *near, far[1]]))
+    return phases
+
+
+def _interleave(source: Plane, phases: list[tuple[int, list[float]]], count: int) -> NDArray[np.float32]:
+    """Filter along axis 0 with each phase and interleave; `source` has `_REACH` samples more at either
+    end."""
+    out = np.empty((count * len(phases), *source.shape[1:]), np.float32)
+    for phase, (offset, weights) in enumerate(phases):
+        start = _REACH + offset
+        total = source[start : start + count] * np.float32(weights[0])
+        for tap, weight in enumerate(weights[1:], 1):
+            total += source[start + tap : start + tap + count] * np.float32(weight)
+        out[phase :: len(phases)] = total
+    return out

@@ -47,8 +47,9 @@ _AV_OF_RANGE: dict[str, int] = {"limited": 1, "full": 2}
 class Frame:
     """One video frame; its planes are numpy arrays, often views on memory that a decoder owns: do not write.
 
-    planes: I420/I422/I444: Y, U, V, each (rows, columns); NV12: Y and (rows, columns, 2) UV; gray: Y; rgb24: one
-        (H, W, 3). uint8; the p10 formats are uint16 with code values 0..1023. Chroma of odd sizes is rounded up.
+    planes: I420/I422/I444: Y, U, V, each (rows, columns); NV12: Y and (rows, columns, 2) UV; gray: Y; rgb24:
+        one (H, W, 3). uint8; the p10 formats are uint16 with code values 0..1023. Chroma of odd sizes is
+        rounded up.
     matrix, range: how the code values map to RGB; "bt2020" is carried through but not converted.
     pts, time_base: presentation time is pts * time_base seconds; None where the source has none.
     """
@@ -93,8 +94,8 @@ class Frame:
     def from_av(cls, frame: av.VideoFrame) -> Frame:
         """A frame whose planes are views on `frame`'s memory, which they keep alive: nothing is copied.
 
-        yuvj formats are full range. An unspecified matrix is BT.601 below 720 lines and BT.709 from there on; an
-        unspecified range is limited (full for gray and RGB). Packed formats that hold the same samples are
+        yuvj formats are full range. An unspecified matrix is BT.601 below 720 lines and BT.709 from there on;
+        an unspecified range is limited (full for gray and RGB). Packed formats that hold the same samples are
         repacked. InputError for the others.
         """
         name = frame.format.name

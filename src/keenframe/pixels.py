@@ -91,7 +91,7 @@ def plane_views(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     itemsize = np.dtype(layout.dtype).itemsize
     for plane, shape in zip(frame.planes, layout.shapes(frame.width, frame.height), strict=True):
         samples = int(np.prod(shape[1:]))
-        data = np.frombuffer(plane, np.uint8)
+        data = np.frombuffer(memoryview(plane), np.uint8)
         lines = np.lib.stride_tricks.as_strided(
             data[: samples * itemsize].view(layout.dtype),
             (shape[0], samples),
@@ -105,6 +105,16 @@ def plane_views(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
 def _split_channels(lines: Plane, shape: tuple[int, ...]) -> Plane:
     strides = (lines.strides[0], lines.strides[1] * shape[2], lines.strides[1])
     return np.lib.stride_tricks.as_strided(lines, shape, strides, writeable=lines.flags.writeable)
+
+
+def copy_padded(plane: Plane, out: Plane) -> None:
+    """Copy `plane` into the top left of `out` and repeat its last column and row over the rest."""
+    height, width = plane.shape[:2]
+    out[:height, :width] = plane
+    if width < out.shape[1]:
+        out[:height, width:] = plane[:, -1:]
+    if height < out.shape[0]:
+        out[height:] = out[height - 1]
 
 
 def check_planes(planes: tuple[Plane, ...], pixel_format: str, width: int, height: int) -> Layout:
