@@ -4,15 +4,15 @@ Real codecs are too slow to run for every patch of every step on two cores, and 
 cropped, flipped and rotated many times. Building is parallel, resumable and deterministic: item i depends only on
 the seed, i, the image list and the mix.
 
-Folder: `pairs.u8` (N, 2, S, S) uint8 [degraded, pristine], `conditions.f32` (N, 128) float32, `kinds.u8` (N,)
-uint8 index into `bank.json`'s kinds, `done.u8` (N,) uint8.
+Folder: `degraded.u8` (N, S/scale, S/scale) and `pristine.u8` (N, S, S) uint8 luma, `conditions.f32` (N, 128)
+float32, `kinds.u8` (N,) uint8 index into `bank.json`'s kinds, `done.u8` (N,) uint8.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE, band_statistics
-from keenframe_train.data.degradations import Degradation, resize
+from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, luma, random_crop, read_rgb
+from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError
 from keenframe_train.progress import progress
 
 Uint8 = NDArray[np.uint8]
-Mix = Mapping[str, tuple[float, Degradation]]
 SIZE = 320
 
 
@@ -47,7 +47,7 @@ def _start(job: _Job) -> None:
 
 
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
-    """(degraded, pristine, kind) of item `index`: (size, size) uint8 luma twice, and the kind's position."""
+    """(degraded, pristine, kind) of item `index`: uint8 luma, pristine (size, size), and the kind's position."""
     rng = np.random.default_rng((job.seed, index))
     categories = sorted({file.category for file in job.files})
     category = categories[index % len(categories)]
@@ -60,10 +60,10 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     # Video carries limited range, pictures full range: the network meets both.
     window = random_crop(luma(rgb, full_range=bool(rng.random() < 0.5)), job.size, rng)
     window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
-    names = list(job.mix)
-    shares = np.array([job.mix[name][0] for name in names])
-    kind = int(rng.choice(len(names), p=shares / shares.sum()))
-    return job.mix[names[kind]][1](window, rng), window, kind
+    shares = np.array([share for share, _ in job.mix.shares.values()])
+    kind = int(rng.choice(len(shares), p=shares / shares.sum()))
+    _, degradation = list(job.mix.shares.values())[kind]
+    return degradation(window, rng), window, kind
 
 
 def _make(index: int) -> tuple[int, Uint8, Uint8, int]:
@@ -74,18 +74,20 @@ def _make(index: int) -> tuple[int, Uint8, Uint8, int]:
 class Bank:
     """An opened bank; arrays are memory maps."""
 
-    pairs: Uint8
+    degraded: Uint8
+    pristine: Uint8
     conditions: NDArray[np.float32]
     kinds: Uint8
     names: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.kinds)
 
 
-def _arrays(folder: Path, count: int, size: int, mode: str) -> dict[str, np.memmap]:
+def _arrays(folder: Path, count: int, size: int, scale: int, mode: str) -> dict[str, np.memmap]:
     shapes = {
-        "pairs": ("pairs.u8", np.uint8, (count, 2, size, size)),
+        "degraded": ("degraded.u8", np.uint8, (count, size // scale, size // scale)),
+        "pristine": ("pristine.u8", np.uint8, (count, size, size)),
         "conditions": ("conditions.f32", np.float32, (count, CONDITION_SIZE)),
         "kinds": ("kinds.u8", np.uint8, (count,)),
         "done": ("done.u8", np.uint8, (count,)),
@@ -106,19 +108,26 @@ def build_bank(
     Raises TrainError when the folder holds a bank of another description.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    description = {"count": count, "seed": seed, "size": size, "kinds": list(mix), "images": len(files)}
+    description = {
+        "count": count,
+        "seed": seed,
+        "size": size,
+        "scale": mix.scale,
+        "kinds": list(mix.shares),
+        "images": len(files),
+    }
     card = folder / "bank.json"
     if card.exists() and json.loads(card.read_text()) != description:
         raise TrainError(f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it")
     card.write_text(json.dumps(description))
-    maps = _arrays(folder, count, size, "r+")
+    maps = _arrays(folder, count, size, mix.scale, "r+")
     missing = np.flatnonzero(maps["done"] == 0)
-    job = _Job(files, dict(mix), seed, size)
+    job = _Job(files, mix, seed, size)
     if len(missing):
         with multiprocessing.get_context("fork").Pool(workers, _start, (job,)) as pool, progress() as bar:
             task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
             for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
-                maps["pairs"][index, 0], maps["pairs"][index, 1] = degraded, pristine
+                maps["degraded"][index], maps["pristine"][index] = degraded, pristine
                 maps["conditions"][index] = band_statistics(degraded)
                 maps["kinds"][index] = kind
                 maps["done"][index] = 1
@@ -134,8 +143,8 @@ def open_bank(folder: Path) -> Bank:
     if not card.exists():
         raise TrainError(f"no bank in '{folder}'; make one with `keenframe-train bank`")
     description = json.loads(card.read_text())
-    maps = _arrays(folder, description["count"], description["size"], "r")
+    maps = _arrays(folder, description["count"], description["size"], description["scale"], "r")
     if not maps["done"].all():
         done = int(np.count_nonzero(maps["done"]))
         raise TrainError(f"bank '{folder}' has {done} of {len(maps['done'])} pairs; run `keenframe-train bank` again")
-    return Bank(maps["pairs"], maps["conditions"], maps["kinds"], tuple(description["kinds"]))
+    return Bank(maps["degraded"], maps["pristine"], maps["conditions"], maps["kinds"], tuple(description["kinds"]))

@@ -74,7 +74,8 @@ class Call:
         constant = codec in ("vp8", "vp9") or (codec != "av1" and bool(rng.random() < 0.5))
         return CodecSetting(codec, quality, constant_qp=constant, lost=lost)
 
-    def __call__(self, image: Uint8, rng: np.random.Generator) -> Uint8:
+    def received(self, image: Uint8, rng: np.random.Generator) -> Uint8:
+        """The last decoded frame at its sent size, about (H / factor, W / factor)."""
         height, width = image.shape[:2]
         factors, shares = zip(*self.scales, strict=True)
         factor = float(rng.choice(factors, p=np.array(shares) / sum(shares)))
@@ -97,9 +98,13 @@ class Call:
                 grain = rng.standard_normal(frame.shape, dtype=np.float32) * np.float32(noise)
                 frame = np.clip(np.rint(frame + grain), 0, 255).astype(np.uint8)
             clip.append(_to_frame(resize(frame, sent_width, sent_height, shrink)))
-        decoded = _from_frame(transcode(clip, setting)[-1], image.ndim)
-        enlarge: Kernel = self.enlarge[int(rng.integers(len(self.enlarge)))]
-        return decoded if decoded.shape[:2] == (height, width) else resize(decoded, width, height, enlarge)
+        return _from_frame(transcode(clip, setting)[-1], image.ndim)
+
+    def __call__(self, image: Uint8, rng: np.random.Generator) -> Uint8:
+        received = self.received(image, rng)
+        if received.shape[:2] == image.shape[:2]:
+            return received
+        return resize(received, image.shape[1], image.shape[0], self.enlarge[int(rng.integers(len(self.enlarge)))])
 
 
 def _shifted(image: Uint8, dy: int, dx: int) -> Uint8:

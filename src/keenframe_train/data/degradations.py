@@ -2,7 +2,7 @@
 
 A degradation is a frozen dataclass called with `(image, rng)`: image (H, W) or (H, W, 3) uint8, RGB order,
 0-255; the result has the same shape and dtype, whatever happened in between, so that any two compose and every
-result has its pristine twin. All randomness comes from `rng`: one seed, one picture.
+result has its pristine twin (`Shrink` alone gives a smaller picture). All randomness comes from `rng`: one seed, one picture.
 
 The five `R…` presets follow ../shared reports R1-R5 as closely as they are stated; where a report is silent the
 choice is written beside the field. The call preset, with real codecs, is in `call.py`.
@@ -197,6 +197,20 @@ class ColorJitter:
             gray = x @ np.array([0.299, 0.587, 0.114], np.float32)
             x = gray[..., None] + (x - gray[..., None]) * rng.uniform(1 - self.saturation, 1 + self.saturation)
         return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """Shrink by a whole factor and leave it small: the input of a network that enlarges by itself."""
+
+    factor: int = 2
+    kernels: tuple[Kernel, ...] = ("bicubic", "bilinear")
+    opencv_share: float = 0.25
+
+    def __call__(self, image: Uint8, rng: np.random.Generator) -> Uint8:
+        kernel: Kernel = self.kernels[int(rng.integers(len(self.kernels)))]
+        height, width = image.shape[0] // self.factor, image.shape[1] // self.factor
+        return resize(image, width, height, kernel, bool(rng.random() >= self.opencv_share))
 
 
 # R1: x2 down and up, bicubic or bilinear; the report names no library, so a fifth of the pairs shrinks as OpenCV.
