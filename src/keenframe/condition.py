@@ -1,8 +1,8 @@
 """The condition vector: what a frame's spectrum says about how it was damaged.
 
 A blurred frame has no energy in its high bands, a coarsely quantised one has many exact zeros, a noisy one a
-raised floor. The log mean magnitude and log RMS of each band of the 8x8 DCT tell these apart; the network turns
-them into a scale and a shift of its channels (FiLM, Perez et al. 2018). No pixel leaves the statistic.
+raised floor. The log mean magnitude and log RMS of each band of the 8x8 DCT tell these apart; the network
+turns them into a scale and a shift of its channels (FiLM, Perez et al. 2018). No pixel leaves the statistic.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def dct_matrix(size: int) -> NDArray[np.float32]:
     """Orthonormal DCT-II matrix, shape (size, size), float32: `dct_matrix(n) @ x` transforms a column x."""
     k = np.arange(size)[:, None]
     n = np.arange(size)[None, :]
-    basis = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2.0 / size)
+    basis: NDArray[np.float64] = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2.0 / size)
     basis[0] /= np.sqrt(2.0)
     return basis.astype(np.float32)
 
@@ -38,7 +38,9 @@ def band_statistics(luma: NDArray[np.uint8], max_blocks: int = _MAX_BLOCKS) -> N
     """
     rows, columns = luma.shape[0] // BLOCK, luma.shape[1] // BLOCK
     if rows == 0 or columns == 0:
-        raise ValueError(f"band_statistics needs a plane of at least {BLOCK}x{BLOCK}; got {luma.shape[1]}x{luma.shape[0]}")
+        raise ValueError(
+            f"band_statistics needs a plane of at least {BLOCK}x{BLOCK}; got {luma.shape[1]}x{luma.shape[0]}"
+        )
     step = max(1, int(np.ceil(np.sqrt(rows * columns / max_blocks))))
     blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)[::step, :, ::step]
     pixels = blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK).astype(np.float32)
