@@ -23,7 +23,7 @@ def dct_matrix(size: int) -> NDArray[np.float32]:
     n = np.arange(size)[None, :]
     basis: NDArray[np.float64] = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2.0 / size)
     basis[0] /= np.sqrt(2.0)
-    return basis.astype(np.float32)
+    return np.asarray(basis, np.float32)
 
 
 _BASIS = np.kron(dct_matrix(BLOCK), dct_matrix(BLOCK)).T.copy()

@@ -1,0 +1,1 @@
+"""Inference engines: array in, array out, nothing else."""

@@ -1,0 +1,77 @@
+"""What this machine's processor is and whether it runs INT8 networks faster than float ones."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+# Any of these multiplies 8-bit integers four at a time.
+_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "avx512bw", "amx_int8", "asimddp"}
+_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512_bf16"}
+# IsProcessorFeaturePresent: PF_AVX512F_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE.
+_WINDOWS_INT8_FEATURES = (41, 43)
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    if sys.platform == "linux":
+        for line in _cpuinfo():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string")
+    return platform.processor() or platform.machine()
+
+
+@cache
+def instruction_sets() -> frozenset[str]:
+    """Names of the vector instruction sets relevant to INT8, as Linux spells them; empty where unknown."""
+    if sys.platform == "linux":
+        for line in _cpuinfo():
+            if line.startswith(("flags", "Features")):
+                return frozenset(line.partition(":")[2].split()) & _KNOWN_FLAGS
+    if sys.platform == "darwin":
+        if platform.machine() == "arm64":
+            return frozenset({"asimddp"})
+        return frozenset(_sysctl("machdep.cpu.leaf7_features").lower().split()) & _KNOWN_FLAGS
+    if sys.platform == "win32":
+        import ctypes
+
+        present = ctypes.windll.kernel32.IsProcessorFeaturePresent
+        names = ("avx512bw", "asimddp")
+        pairs = zip(_WINDOWS_INT8_FEATURES, names, strict=True)
+        return frozenset(name for number, name in pairs if present(number))
+    return frozenset()
+
+
+def fast_int8() -> bool:
+    """Whether the processor has VNNI, AVX-512, AMX or (Arm) dot-product instructions."""
+    return bool(instruction_sets() & _INT8_FLAGS)
+
+
+def usable_cores() -> int:
+    """Logical cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _cpuinfo() -> tuple[str, ...]:
+    try:
+        return tuple(Path("/proc/cpuinfo").read_text(errors="replace").splitlines())
+    except OSError:
+        return ()
+
+
+def _sysctl(name: str) -> str:
+    try:
+        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,101 @@
+"""ONNX Runtime: runs everywhere; CUDA, DirectML, CoreML and others through its execution providers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from keenframe.engines.base import Engine
+from keenframe.errors import EngineError, ModelError
+from keenframe.zoo.spec import ModelSpec
+
+# The names users give -> the names ONNX Runtime gives.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",
+}
+
+
+def providers() -> list[str]:
+    """Providers of the installed ONNX Runtime, by our names."""
+    present = set(ort.get_available_providers())
+    return [name for name, full in PROVIDERS.items() if full in present]
+
+
+@dataclass(slots=True)
+class _Binding:
+    binding: Any
+    output: NDArray[Any]
+
+
+class OnnxRuntimeEngine(Engine[_Binding]):
+    """One model on one ONNX Runtime execution provider."""
+
+    def __init__(
+        self, model: Path, spec: ModelSpec, threads: int | None = None, provider: str = "cpu"
+    ) -> None:
+        super().__init__(model, spec, threads)
+        self.name = "onnxruntime" if provider == "cpu" else f"onnxruntime:{provider}"
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._strength = np.ones(1, np.float32)
+        self._condition = np.zeros((1, 128), np.float32)
+        try:
+            self._session = ort.InferenceSession(str(model), options, providers=[PROVIDERS[provider]])
+        except Exception as error:
+            if provider == "cpu":
+                raise ModelError(f"ONNX Runtime cannot load model {model.name!r}: {error}") from error
+            raise EngineError(f"ONNX Runtime cannot start provider {provider!r}: {error}") from error
+        if PROVIDERS[provider] not in self._session.get_providers():
+            raise EngineError(
+                f"ONNX Runtime has provider {provider!r} but it did not start (driver or library missing); "
+                f"working: {', '.join(self._session.get_providers())}"
+            )
+
+    def _prepare(self, height: int, width: int, residual: bool) -> _Binding:
+        output = np.empty(self._output_shape(height, width), np.float32 if residual else np.uint8)
+        binding = self._session.io_binding()
+        _bind(binding.bind_input, "strength", self._strength)
+        if self.spec.condition is not None:
+            _bind(binding.bind_input, "condition", self._condition)
+        _bind(binding.bind_output, "residual" if residual else "blocks", output)
+        return _Binding(binding, output[0])
+
+    def _infer(
+        self,
+        prepared: _Binding,
+        luma: NDArray[np.uint8],
+        condition: NDArray[np.float32] | None,
+        strength: float,
+    ) -> NDArray[Any]:
+        self._strength[0] = strength
+        if condition is not None:
+            self._condition[0] = condition
+        try:
+            _bind(prepared.binding.bind_input, "luma", luma[None, None])
+            self._session.run_with_iobinding(prepared.binding)
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed on model {self.model.name!r}: {error}") from error
+        return prepared.output
+
+
+def _bind(bind: Any, name: str, array: NDArray[Any]) -> None:
+    """Bind an array's own memory: the caller keeps it alive."""
+    bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)

@@ -1,0 +1,188 @@
+"""Choosing an engine: by name, or "auto" by a short measurement that is remembered.
+
+Names: "openvino", "openvino:bf16", "openvino:gpu" (or another OpenVINO device), "onnxruntime", and
+"onnxruntime:PROVIDER" with PROVIDER cuda, tensorrt, directml, coreml, openvino, …
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from keenframe.engines.base import Engine
+from keenframe.engines.cpu import cpu_name
+from keenframe.errors import EngineError, KeenframeError
+from keenframe.zoo.spec import ModelSpec
+
+AUTO = "auto"
+CACHE_VARIABLE = "KEENFRAME_CACHE_DIR"
+_LIBRARIES = ("openvino", "onnxruntime")
+# The size that "auto" measures at, in luma pixels of the input, and how many frames it takes.
+_WIDTH, _HEIGHT = 640, 360
+_WARM_UP, _MEASURED = 2, 5
+
+
+def installed_engines() -> list[str]:
+    """Engine libraries that are installed, without importing them: "openvino", "onnxruntime" or both."""
+    return [name for name in _LIBRARIES if util.find_spec(name) is not None]
+
+
+def available_engines() -> list[str]:
+    """Every engine name that can be asked for on this machine."""
+    names = []
+    if "openvino" in installed_engines():
+        from keenframe.engines import openvino
+
+        devices = openvino.devices()
+        if "cpu" in devices:
+            names += ["openvino", "openvino:bf16"]
+        names += [f"openvino:{device}" for device in devices if device != "cpu"]
+    if "onnxruntime" in installed_engines():
+        from keenframe.engines import onnxruntime
+
+        names += [
+            "onnxruntime" if provider == "cpu" else f"onnxruntime:{provider}"
+            for provider in onnxruntime.providers()
+        ]
+    return names
+
+
+def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None = None) -> Engine[Any]:
+    """The engine called `name` with `model` loaded; "auto" measures, or remembers, which is fastest here.
+
+    EngineError, listing what is there, for a name that is unknown or absent.
+    """
+    if name == AUTO:
+        name = choose_engine(model, spec, threads)
+    library, _, part = name.lower().partition(":")
+    part = part or "cpu"
+    # A machine may have several devices of a kind: openvino:gpu is the first, openvino:gpu.1 the second.
+    normal = library if part == "cpu" else f"{library}:{part}"
+    present = available_engines()
+    if normal not in present and f"{normal}.0" not in present:
+        raise EngineError(
+            f"engine {name!r} is not available on this machine; available: {', '.join(present) or 'none'}. "
+            f"Choose one of these or 'auto', or install the library, driver or build that provides it"
+        )
+    if library == "openvino":
+        from keenframe.engines.openvino import OpenVinoEngine
+
+        if part == "bf16":
+            return OpenVinoEngine(model, spec, threads, precision="bf16")
+        return OpenVinoEngine(model, spec, threads, device=part)
+    from keenframe.engines.onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(model, spec, threads, provider=part)
+
+
+def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> str:
+    """The faster installed CPU engine for this model, from the cache or by measuring (about a second)."""
+    names = installed_engines()
+    if not names:
+        raise EngineError("no inference engine is installed; run: pip install openvino (or onnxruntime)")
+    if len(names) == 1:
+        return names[0]
+    key = _cache_key(names, spec, threads)
+    remembered = _read_cache().get(key)
+    if _is_times(remembered):
+        times: dict[str, float] = remembered
+    else:
+        times = measure_engines(names, model, spec, threads)
+        _write_cache(key, times)
+    return min(times, key=times.__getitem__)
+
+
+def measure_engines(
+    names: list[str], model: Path, spec: ModelSpec, threads: int | None = None
+) -> dict[str, float]:
+    """Median milliseconds per 640x360 frame of each engine; engines that fail on the model are left out.
+
+    EngineError, with each engine's own reason, when all fail.
+    """
+    times: dict[str, float] = {}
+    failures: list[str] = []
+    height, width = (size - size % spec.size_multiple for size in (_HEIGHT, _WIDTH))
+    luma = np.random.default_rng(0).integers(16, 236, (height, width), np.uint8)
+    condition = None if spec.condition is None else np.zeros(spec.condition["size"], np.float32)
+    for name in names:
+        try:
+            engine = create_engine(name, model, spec, threads)
+            taken = []
+            for _ in range(_WARM_UP + _MEASURED):
+                start = time.perf_counter()
+                engine.run(luma, condition, 1.0)
+                taken.append(time.perf_counter() - start)
+            engine.close()
+            times[name] = round(1000 * float(np.median(taken[_WARM_UP:])), 3)
+        except KeenframeError as error:
+            failures.append(f"{name}: {error}")
+    if not times:
+        raise EngineError(f"no engine runs model {model.name!r}. " + "; ".join(failures))
+    return times
+
+
+def cache_file() -> Path:
+    """Where measurements are remembered: $KEENFRAME_CACHE_DIR, or the user's cache folder."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder) / "engines.json"
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("keenframe", appauthor=False)) / "engines.json"
+
+
+def _cache_key(names: list[str], spec: ModelSpec, threads: int | None) -> str:
+    versions = [f"{name} {metadata.version(name)}" if _has_metadata(name) else name for name in names]
+    identity = json.dumps([spec.sha256, versions, cpu_name(), os.cpu_count(), threads])
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _has_metadata(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _is_times(value: Any) -> TypeGuard[dict[str, float]]:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and set(value) <= set(installed_engines())
+        and all(isinstance(number, int | float) and number > 0 for number in value.values())
+    )
+
+
+def _read_cache() -> dict[str, Any]:
+    """The cache's content; empty when there is none or it is unreadable: it only saves a measurement."""
+    try:
+        content = json.loads(cache_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_cache(key: str, times: dict[str, float]) -> None:
+    """Add one entry by replacing the file whole; a folder that cannot be written costs only the next
+    start."""
+    path = cache_file()
+    content = json.dumps(_read_cache() | {key: times}, indent=1)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="engines-", suffix=".json")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(content)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The models: what each one says about itself, and where they are."""

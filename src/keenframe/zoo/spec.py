@@ -1,0 +1,222 @@
+"""ModelSpec: what a model says about itself, inside its own ONNX file, under the metadata key "keenframe".
+
+The metadata is read straight from the protobuf wire format: no ONNX package at run time, no engine started,
+and a file that is cut short or is something else is told apart before an engine fails on it with a message of
+its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from keenframe.condition import CONDITION_SIZE
+from keenframe.errors import ModelError
+
+METADATA_KEY = "keenframe"
+SCHEMA = 1
+CONDITION_KIND = "dct8-log-statistics"
+
+# Field numbers of ModelProto, GraphProto, ValueInfoProto and StringStringEntryProto (onnx.proto).
+_MODEL_GRAPH, _MODEL_METADATA = 7, 14
+_GRAPH_INPUT, _GRAPH_OUTPUT = 11, 12
+_VALUE_NAME = 1
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model's description.
+
+    scale: output size over input size, 1, 2 or 4. size_multiple: width and height of the luma plane given to
+    the graph are multiples of it. block: pixels on the side of one output block, always 4. radius: receptive
+    field radius in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams.
+    enlarging: for a scale above 1, the filter that made the image the residual is added to, "bilinear" or
+    "bicubic" (a = -0.75), half-pixel centres, edges replicated. condition: the statistic the graph wants
+    ({"kind", "size"}), or None. measured: results by test set, in dB and SSIM. created: ISO 8601 date.
+    sha256: of the file; computed when it is read, never stored.
+    """
+
+    name: str
+    version: str = "0"
+    scale: int = 1
+    size_multiple: int = 4
+    block: int = 4
+    color: str = "luma"
+    precision: str = "float32"
+    radius: int = 64
+    enlarging: str = "bilinear"
+    condition: dict[str, Any] | None = None
+    parameters: int = 0
+    licence: str = "Apache-2.0"
+    recipe: str = ""
+    training_data: str = ""
+    measured: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
+    description: str = ""
+    schema: int = SCHEMA
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse values that the runtime cannot honour (ModelError)."""
+        allowed: dict[str, tuple[Any, ...]] = {
+            "schema": (SCHEMA,),
+            "scale": (1, 2, 4),
+            "block": (4,),
+            "color": ("luma",),
+            "precision": ("float32", "float16", "int8"),
+            "enlarging": ("bilinear", "bicubic"),
+        }
+        for key, values in allowed.items():
+            if getattr(self, key) not in values:
+                raise ModelError(
+                    f"model {self.name!r} has {key}={getattr(self, key)!r}; this keenframe knows "
+                    f"{', '.join(map(repr, values))}: update keenframe or export the model again"
+                )
+        if self.size_multiple < 1 or self.size_multiple * self.scale % self.block:
+            raise ModelError(
+                f"model {self.name!r} has size_multiple={self.size_multiple} at scale {self.scale}; "
+                f"their product must be a multiple of {self.block}"
+            )
+        if self.radius < 0 or self.radius % self.size_multiple:
+            raise ModelError(
+                f"model {self.name!r} has radius={self.radius}; expected a multiple of {self.size_multiple}"
+            )
+        if self.condition is not None:
+            known = {"kind": CONDITION_KIND, "size": CONDITION_SIZE}
+            if {key: self.condition.get(key) for key in known} != known:
+                raise ModelError(
+                    f"model {self.name!r} wants the condition {self.condition}; known is {known}"
+                )
+
+    def to_json(self) -> str:
+        """JSON text for the ONNX file's metadata; without sha256."""
+        stored = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "sha256"}
+        return json.dumps(stored, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, sha256: str = "") -> ModelSpec:
+        """The spec written by `to_json`. ModelError for text that is not one."""
+        try:
+            stored = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"the model's description is not JSON: {error}") from error
+        if not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
+            raise ModelError("the model's description is not a JSON object with a name")
+        _check_types(stored)
+        known = {item.name for item in fields(cls)} - {"sha256"}
+        return cls(**{key: value for key, value in stored.items() if key in known}, sha256=sha256)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Names of the graph's inputs."""
+        return frozenset({"luma", "strength"} | ({"condition"} if self.condition is not None else set()))
+
+
+def _check_types(stored: dict[str, Any]) -> None:
+    whole = ("schema", "scale", "size_multiple", "block", "radius", "parameters")
+    for key, value in stored.items():
+        if key in whole:
+            right = type(value) is int
+        elif key == "condition":
+            right = value is None or isinstance(value, dict)
+        elif key == "measured":
+            right = isinstance(value, dict)
+        else:
+            right = isinstance(value, str) or key not in ModelSpec.__dataclass_fields__
+        if not right:
+            raise ModelError(f"the model's description has {key}={value!r}, which is not of the right type")
+
+
+def load_spec(path: str | Path) -> ModelSpec:
+    """Read a model file's spec and check that its graph has the right inputs and outputs.
+
+    ModelError when the file is missing, empty, cut short, no ONNX at all, or an ONNX made by something else.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"model {str(path)!r} cannot be read: {error.strerror or error}") from error
+    if not data:
+        raise ModelError(f"model {path.name!r} is empty (0 bytes); download or export it again")
+    metadata, inputs, outputs = _read_model(memoryview(data), path.name)
+    if METADATA_KEY not in metadata:
+        raise ModelError(
+            f"model {path.name!r} is an ONNX file with inputs {sorted(inputs)}, but it carries no "
+            f"{METADATA_KEY!r} metadata; expected a model written by `keenframe-train export`"
+        )
+    try:
+        spec = ModelSpec.from_json(metadata[METADATA_KEY], hashlib.sha256(data).hexdigest())
+    except ModelError as error:
+        raise ModelError(f"model {path.name!r}: {error}") from error
+    if inputs != spec.inputs or not {"blocks", "residual"} <= outputs:
+        raise ModelError(
+            f"model {path.name!r} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected inputs "
+            f"{sorted(spec.inputs)} and outputs ['blocks', 'residual']: export it again"
+        )
+    return spec
+
+
+def _read_model(data: memoryview, name: str) -> tuple[dict[str, str], frozenset[str], frozenset[str]]:
+    """Metadata, input names and output names of an ONNX ModelProto."""
+    metadata: dict[str, str] = {}
+    names: dict[int, set[str]] = {_GRAPH_INPUT: set(), _GRAPH_OUTPUT: set()}
+    graphs = 0
+    try:
+        for number, value in _fields(data):
+            if number == _MODEL_METADATA:
+                entry = {key: bytes(text).decode() for key, text in _fields(value)}
+                metadata[entry.get(_ENTRY_KEY, "")] = entry.get(_ENTRY_VALUE, "")
+            elif number == _MODEL_GRAPH:
+                graphs += 1
+                for part, info in _fields(value):
+                    if part in names:
+                        names[part].update(bytes(v).decode() for n, v in _fields(info) if n == _VALUE_NAME)
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            f"model {name!r} ({len(data)} bytes) is not a whole ONNX file ({error}); "
+            f"it is cut short, damaged or of another kind: download or export it again"
+        ) from error
+    if graphs != 1:
+        raise ModelError(f"model {name!r} ({len(data)} bytes) holds no ONNX graph; expected an .onnx file")
+    return metadata, frozenset(names[_GRAPH_INPUT]), frozenset(names[_GRAPH_OUTPUT])
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """(field number, payload) of each field of a protobuf message; numbers get an empty payload."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, kind = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError(f"field number 0 at byte {at}")
+        if kind == 0:
+            _, at = _varint(data, at)
+            size = 0
+        elif kind == 2:
+            size, at = _varint(data, at)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"wire type {kind} at byte {at}")
+        if at + size > len(data):
+            raise ValueError(f"a field of {size} bytes at byte {at} of {len(data)}")
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The variable-length integer at `at`, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError(f"an endless number at byte {at}")

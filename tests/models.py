@@ -1,0 +1,103 @@
+"""Small ONNX models that honour the graph contract, so that the runtime is tested without trained weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from keenframe.condition import CONDITION_SIZE
+from keenframe.zoo.spec import CONDITION_KIND, METADATA_KEY, ModelSpec
+
+CONDITION = {"kind": CONDITION_KIND, "size": CONDITION_SIZE}
+
+
+def identity_kernel() -> NDArray[np.float32]:
+    """(16, 1, 4, 4): a stride-4 convolution that is space to depth."""
+    return np.eye(16, dtype=np.float32).reshape(16, 1, 4, 4)
+
+
+def unsharp_kernel(amount: float) -> NDArray[np.float32]:
+    """(16, 1, 12, 12): stride 4, padding 4; channel 4*dy+dx is `amount` times (pixel - its 3x3 mean)."""
+    kernel = np.zeros((16, 1, 12, 12), np.float32)
+    for dy in range(4):
+        for dx in range(4):
+            kernel[4 * dy + dx, 0, 4 + dy, 4 + dx] = amount
+            kernel[4 * dy + dx, 0, 3 + dy : 6 + dy, 3 + dx : 6 + dx] -= amount / 9
+    return kernel
+
+
+def build(
+    path: Path,
+    amount: float = 1.0,
+    scale: int = 1,
+    conditioned: bool = True,
+    metadata: bool = True,
+    **spec: object,
+) -> Path:
+    """Write a model: base plus strength times an unsharp residual of `amount` (0: none).
+
+    With `conditioned`, the residual grows by the condition's first number, so a wrong condition shows. For
+    scale 2 the base is the bilinear enlargement.
+    """
+    nodes = [helper.make_node("Cast", ["luma"], ["pixels"], to=TensorProto.FLOAT)]
+    values = {
+        "space_to_depth": identity_kernel(),
+        "unsharp": unsharp_kernel(amount),
+        "low": np.float32(0),
+        "high": np.float32(255),
+    }
+    image = "pixels"
+    if scale > 1:
+        values["scales"] = np.array([1, 1, scale, scale], np.float32)
+        nodes.append(helper.make_node("Resize", ["pixels", "", "scales"], ["large"], mode="linear"))
+        image = "large"
+    nodes += [
+        helper.make_node("Conv", [image, "space_to_depth"], ["base"], strides=[4, 4]),
+        helper.make_node("Conv", [image, "unsharp"], ["plain"], strides=[4, 4], pads=[4, 4, 4, 4]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("luma", TensorProto.UINT8, [1, 1, "height", "width"]),
+        helper.make_tensor_value_info("strength", TensorProto.FLOAT, [1]),
+    ]
+    channels_first = "plain"
+    if conditioned:
+        values |= {
+            "start": np.array([0], np.int64),
+            "end": np.array([1], np.int64),
+            "axis": np.array([1], np.int64),
+        }
+        nodes += [
+            helper.make_node("Slice", ["condition", "start", "end", "axis"], ["gain"]),
+            helper.make_node("Mul", ["plain", "gain"], ["weighted"]),
+        ]
+        channels_first = "weighted"
+        inputs.append(helper.make_tensor_value_info("condition", TensorProto.FLOAT, [1, CONDITION_SIZE]))
+    nodes += [
+        helper.make_node("Transpose", [channels_first], ["residual"], perm=[0, 2, 3, 1]),
+        helper.make_node("Transpose", ["base"], ["base_last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Mul", ["residual", "strength"], ["added"]),
+        helper.make_node("Add", ["base_last", "added"], ["sum"]),
+        helper.make_node("Round", ["sum"], ["rounded"]),
+        helper.make_node("Clip", ["rounded", "low", "high"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], ["blocks"], to=TensorProto.UINT8),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("blocks", TensorProto.UINT8, [1, "rows", "columns", 16]),
+        helper.make_tensor_value_info("residual", TensorProto.FLOAT, [1, "rows", "columns", 16]),
+    ]
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "test", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    if metadata:
+        described = ModelSpec(
+            **({"name": path.stem, "scale": scale, "radius": 8} | spec),  # type: ignore[arg-type]
+            condition=dict(CONDITION) if conditioned else None,
+        )
+        helper.set_model_props(model, {METADATA_KEY: described.to_json()})
+    path.write_bytes(model.SerializeToString())
+    return path
