@@ -36,5 +36,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise TrainError(f"'{path}' is no readable checkpoint ({type(error).__name__}: {error})") from error
     if not isinstance(state, dict):
-        raise TrainError(f"'{path}' holds {type(state).__name__}, expected a dictionary written by keenframe-train")
+        raise TrainError(
+            f"'{path}' holds {type(state).__name__}, expected a dictionary written by keenframe-train"
+        )
     return state

@@ -44,7 +44,9 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     if step < recipe.warmup:
         return recipe.rate * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.final_rate + 0.5 * (recipe.rate - recipe.final_rate) * (1 + math.cos(math.pi * min(1.0, done)))
+    return recipe.final_rate + 0.5 * (recipe.rate - recipe.final_rate) * (
+        1 + math.cos(math.pi * min(1.0, done))
+    )
 
 
 def balanced_l1(output: Tensor, pristine: Tensor, base: Tensor, balance: float) -> Tensor:
@@ -146,8 +148,12 @@ def fit(
             y = pristine.float() / 255
             loss = balanced_l1(train_model(x, condition).float(), y, model.base(x), recipe.balance)
             if not torch.isfinite(loss):
-                save_checkpoint(out / "bad-batch.pt", {"step": step, "batch": (degraded, pristine, condition)})
-                raise TrainError(f"loss is {loss.item()} at step {step}; the batch is in '{out / 'bad-batch.pt'}'")
+                save_checkpoint(
+                    out / "bad-batch.pt", {"step": step, "batch": (degraded, pristine, condition)}
+                )
+                raise TrainError(
+                    f"loss is {loss.item()} at step {step}; the batch is in '{out / 'bad-batch.pt'}'"
+                )
             optimizer.zero_grad()
             fabric.backward(loss)
             fabric.clip_gradients(train_model, optimizer, max_norm=recipe.clip)
@@ -169,7 +175,10 @@ def fit(
                 before_after_sheet(ema, samples, out / "samples.png")
                 if _score(gains) > best_score:
                     best_score = _score(gains)
-                    save_checkpoint(best, {"recipe": recipe.to_json(), "step": step, "gains": gains, "ema": ema.state_dict()})
+                    save_checkpoint(
+                        best,
+                        {"recipe": recipe.to_json(), "step": step, "gains": gains, "ema": ema.state_dict()},
+                    )
             if (step % recipe.save_every == 0 or finished) and writer:
                 save_checkpoint(last, checkpoint())
             if finished:
@@ -182,7 +191,9 @@ def fit(
 def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:
     """Copy the tensors whose name and shape agree; gives how many. Raises TrainError when none does."""
     own = model.state_dict()
-    matching = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    matching = {
+        name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
+    }
     if not matching:
         raise TrainError("no tensor of the starting checkpoint fits this network; check --start")
     model.load_state_dict({**own, **matching})

@@ -62,4 +62,6 @@ def load_recipe(name_or_path: str) -> Recipe:
                 raise TrainError(f"'{path}' defines no RECIPE of type keenframe_train.recipe.Recipe")
             return recipe
     known = sorted(p.parent.name for p in (Path(__file__).parents[2] / "recipes").glob("*/recipe.py"))
-    raise TrainError(f"no recipe '{name_or_path}'; known: {', '.join(known) or 'none here'}; or pass a recipe.py")
+    raise TrainError(
+        f"no recipe '{name_or_path}'; known: {', '.join(known) or 'none here'}; or pass a recipe.py"
+    )

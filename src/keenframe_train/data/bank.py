@@ -56,7 +56,12 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     # Shrinking a picture now and then gives sharper pristine pixels than many photographs have.
     if rng.random() < 0.4:
         factor = rng.uniform(0.5, 1.0)
-        rgb = resize(rgb, max(job.size, int(rgb.shape[1] * factor)), max(job.size, int(rgb.shape[0] * factor)), "bicubic")
+        rgb = resize(
+            rgb,
+            max(job.size, int(rgb.shape[1] * factor)),
+            max(job.size, int(rgb.shape[0] * factor)),
+            "bicubic",
+        )
     # Video carries limited range, pictures full range: the network meets both.
     window = random_crop(luma(rgb, full_range=bool(rng.random() < 0.5)), job.size, rng)
     window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
@@ -101,7 +106,14 @@ def _arrays(folder: Path, count: int, size: int, scale: int, mode: str) -> dict[
 
 
 def build_bank(
-    folder: Path, files: Sequence[ImageFile], mix: Mix, count: int, *, seed: int = 0, size: int = SIZE, workers: int = 2
+    folder: Path,
+    files: Sequence[ImageFile],
+    mix: Mix,
+    count: int,
+    *,
+    seed: int = 0,
+    size: int = SIZE,
+    workers: int = 2,
 ) -> Bank:
     """Make the missing items of a bank and open it. Interrupt and call again: it goes on where it stopped.
 
@@ -118,7 +130,9 @@ def build_bank(
     }
     card = folder / "bank.json"
     if card.exists() and json.loads(card.read_text()) != description:
-        raise TrainError(f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it")
+        raise TrainError(
+            f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it"
+        )
     card.write_text(json.dumps(description))
     maps = _arrays(folder, count, size, mix.scale, "r+")
     missing = np.flatnonzero(maps["done"] == 0)
@@ -146,5 +160,9 @@ def open_bank(folder: Path) -> Bank:
     maps = _arrays(folder, description["count"], description["size"], description["scale"], "r")
     if not maps["done"].all():
         done = int(np.count_nonzero(maps["done"]))
-        raise TrainError(f"bank '{folder}' has {done} of {len(maps['done'])} pairs; run `keenframe-train bank` again")
-    return Bank(maps["degraded"], maps["pristine"], maps["conditions"], maps["kinds"], tuple(description["kinds"]))
+        raise TrainError(
+            f"bank '{folder}' has {done} of {len(maps['done'])} pairs; run `keenframe-train bank` again"
+        )
+    return Bank(
+        maps["degraded"], maps["pristine"], maps["conditions"], maps["kinds"], tuple(description["kinds"])
+    )

@@ -23,7 +23,15 @@ class BankBatches(Dataset[Batch]):
     """
 
     def __init__(
-        self, bank: Bank, batch: int, patch: int, steps: int, seed: int, scale: int = 1, rank: int = 0, world: int = 1
+        self,
+        bank: Bank,
+        batch: int,
+        patch: int,
+        steps: int,
+        seed: int,
+        scale: int = 1,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.bank, self.batch, self.patch, self.steps, self.seed = bank, batch, patch, steps, seed
         self.scale, self.rank, self.world = scale, rank, world

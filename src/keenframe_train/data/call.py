@@ -42,7 +42,14 @@ class Call:
     that lose a packet.
     """
 
-    scales: tuple[tuple[float, float], ...] = ((1, 0.4), (4 / 3, 0.1), (1.5, 0.12), (2, 0.25), (3, 0.08), (4, 0.05))
+    scales: tuple[tuple[float, float], ...] = (
+        (1, 0.4),
+        (4 / 3, 0.1),
+        (1.5, 0.12),
+        (2, 0.25),
+        (3, 0.08),
+        (4, 0.05),
+    )
     codecs: Mapping[str, float] = field(
         default_factory=lambda: _shares(h264=0.36, vp8=0.26, vp9=0.16, hevc=0.14, av1=0.08)
     )
@@ -104,7 +111,9 @@ class Call:
         received = self.received(image, rng)
         if received.shape[:2] == image.shape[:2]:
             return received
-        return resize(received, image.shape[1], image.shape[0], self.enlarge[int(rng.integers(len(self.enlarge)))])
+        return resize(
+            received, image.shape[1], image.shape[0], self.enlarge[int(rng.integers(len(self.enlarge)))]
+        )
 
 
 def _shifted(image: Uint8, dy: int, dx: int) -> Uint8:

@@ -54,11 +54,19 @@ def _encoder(setting: CodecSetting, width: int, height: int) -> av.VideoCodecCon
     if setting.codec == "h264":
         options = {"preset": "veryfast", "tune": "zerolatency", "threads": "1"}
     elif setting.codec == "hevc":
-        options = {"preset": "ultrafast", "tune": "zerolatency", "x265-params": "log-level=none:pools=none:frame-threads=1"}
+        options = {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "x265-params": "log-level=none:pools=none:frame-threads=1",
+        }
         if setting.bits_per_pixel is None:
             options["x265-params"] += f":{rate}={setting.quality}"
     elif setting.codec in ("vp8", "vp9"):
-        options = {"deadline": "realtime", "cpu-used": "6" if setting.codec == "vp8" else "7", "lag-in-frames": "0"}
+        options = {
+            "deadline": "realtime",
+            "cpu-used": "6" if setting.codec == "vp8" else "7",
+            "lag-in-frames": "0",
+        }
         options |= {"error-resilient": "1"} if setting.lost else {}
         if setting.bits_per_pixel is None and setting.constant_qp:
             # qmin = qmax needs some bitrate to aim at; it never gets to steer.

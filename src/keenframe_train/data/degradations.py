@@ -106,7 +106,9 @@ class MotionBlur:
             for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 if 0 <= row + dy < size and 0 <= column + dx < size:
                     canvas[row + dy, column + dx] += (1 - abs(y - row - dy)) * (1 - abs(x - column - dx))
-        return np.asarray(cv2.filter2D(image, -1, canvas / canvas.sum(), borderType=cv2.BORDER_REFLECT_101), np.uint8)
+        return np.asarray(
+            cv2.filter2D(image, -1, canvas / canvas.sum(), borderType=cv2.BORDER_REFLECT_101), np.uint8
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,9 @@ class Jpeg:
 
     def __call__(self, image: Uint8, rng: np.random.Generator) -> Uint8:
         buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(self.quality[0], self.quality[1] + 1)))
+        Image.fromarray(image).save(
+            buffer, "JPEG", quality=int(rng.integers(self.quality[0], self.quality[1] + 1))
+        )
         with Image.open(buffer) as decoded:
             return np.asarray(decoded.convert("L" if image.ndim == 2 else "RGB"))
 
@@ -195,7 +199,9 @@ class ColorJitter:
         x = (x - x.mean()) * rng.uniform(1 - self.contrast, 1 + self.contrast) + x.mean()
         if image.ndim == 3:
             gray = x @ np.array([0.299, 0.587, 0.114], np.float32)
-            x = gray[..., None] + (x - gray[..., None]) * rng.uniform(1 - self.saturation, 1 + self.saturation)
+            x = gray[..., None] + (x - gray[..., None]) * rng.uniform(
+                1 - self.saturation, 1 + self.saturation
+            )
         return np.clip(np.rint(x), 0, 255).astype(np.uint8)
 
 
@@ -244,7 +250,9 @@ class SmallThenUp:
         """The small degraded picture, (H / factor, W / factor)."""
         height, width = image.shape[:2]
         kernel: Kernel = self.down[int(rng.integers(len(self.down)))]
-        return self.inside(resize(image, max(1, width // self.factor), max(1, height // self.factor), kernel), rng)
+        return self.inside(
+            resize(image, max(1, width // self.factor), max(1, height // self.factor), kernel), rng
+        )
 
     def __call__(self, image: Uint8, rng: np.random.Generator) -> Uint8:
         return resize(self.small(image, rng), image.shape[1], image.shape[0], self.up)

@@ -11,6 +11,17 @@ from keenframe_train.data import degradations as d
 from keenframe_train.data.call import CALL, CALL_FULL, CALL_HALF, Call
 from keenframe_train.errors import TrainError
 
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A call's frame as it arrives, before the viewer enlarges it."""
+
+    call: Call
+
+    def __call__(self, image: d.Uint8, rng: np.random.Generator) -> d.Uint8:
+        return self.call.received(image, rng)
+
+
 PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
     {
         "clean": d.Identity(),
@@ -22,6 +33,9 @@ PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
         "call": CALL,
         "call-full": CALL_FULL,
         "call-half": CALL_HALF,
+        # For networks that enlarge by themselves: half the size comes back.
+        "x2": d.Shrink(kernels=("bicubic",), opencv_share=0.0),
+        "received-half": Received(CALL_HALF),
     }
 )
 
@@ -32,16 +46,6 @@ def preset(name: str) -> d.Degradation:
         return PRESETS[name]
     except KeyError:
         raise TrainError(f"unknown degradation '{name}'; known: {', '.join(PRESETS)}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A call's frame as it arrives, before the viewer enlarges it."""
-
-    call: Call
-
-    def __call__(self, image: d.Uint8, rng: np.random.Generator) -> d.Uint8:
-        return self.call.received(image, rng)
 
 
 @dataclass(frozen=True, slots=True)

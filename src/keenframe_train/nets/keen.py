@@ -90,7 +90,7 @@ class Keen(nn.Module):
     clipped. H and W are multiples of `config.size_multiple`.
     """
 
-    def __init__(self, config: KeenConfig = KeenConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: KeenConfig = KeenConfig()) -> None:
         super().__init__()
         self.config = config
         r, head, trunk = config.input_block, config.head, config.trunk
@@ -119,7 +119,9 @@ class Keen(nn.Module):
         self.input_mean.copy_(bands.mean((0, 2, 3)))
         self.input_std.copy_(bands.std((0, 2, 3)).clamp_min(1e-3))
         error = F.pixel_unshuffle(pristine - self.base(degraded), BLOCK)
-        self.output_std.copy_(torch.einsum("kc,nchw->nkhw", self.output_dct, error).std((0, 2, 3)).clamp_min(1e-3))
+        self.output_std.copy_(
+            torch.einsum("kc,nchw->nkhw", self.output_dct, error).std((0, 2, 3)).clamp_min(1e-3)
+        )
         self.condition_mean.copy_(conditions.mean(0))
         self.condition_std.copy_(conditions.std(0).clamp_min(0.1))
 
