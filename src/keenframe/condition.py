@@ -15,8 +15,8 @@ CONDITION_SIZE = 2 * BLOCK * BLOCK
 # Half a code value: below it a band is rounding noise, and its logarithm would only amplify that.
 _FLOOR = 0.5
 _MAX_BLOCKS = 4096
-# Blocks transformed at once. Larger products wake OpenBLAS's own threads, which then spin for some 20 ms on the
-# cores that the inference engine needs for the next frames.
+# Blocks transformed at once. Larger products wake OpenBLAS's own threads, which then spin for some 20 ms on
+# the cores that the inference engine needs for the next frames.
 _CHUNK = 64
 
 
