@@ -108,7 +108,7 @@ class OpenVinoEngine(Engine[_Request]):
 
 
 def _tensor(array: NDArray[Any]) -> ov.Tensor:
-    """A tensor on an array's own memory. OpenVINO refuses read-only arrays, even as inputs, which it only reads."""
+    """A tensor on an array's own memory. OpenVINO refuses read-only arrays even where it only reads."""
     if not array.flags.writeable:
         interface = array.__array_interface__ | {"data": (array.ctypes.data, False)}
         array = np.asarray(SimpleNamespace(__array_interface__=interface))
