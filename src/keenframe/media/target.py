@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,30 @@ _STALE_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "
 _STALE_PREFIXES = ("_statistics", "bps", "number_of_")
 # What the mp4 muxer stores without being asked to keep foreign keys.
 _MP4_TAGS = {
-    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping"),
-    *("lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc", "tmpo"),
+    *(
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+    ),
+    *(
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "track",
+        "disc",
+        "tmpo",
+    ),
     *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
 }
 _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
@@ -40,15 +63,18 @@ _DISPLAY_MATRIX = "DISPLAYMATRIX"
 class Target:
     """An output video that opens itself at the first frame, whose size, colours and rotation it takes over.
 
-    path: where to write, with the suffix that chooses the container. Everything that did not fit is in `warnings`.
+    path: where to write, with the suffix that chooses the container. Everything that did not fit is in
+    `warnings`.
     """
 
-    def __init__(self, path: Path, source: Source, encoder: Encoder, crf: int | None, preset: str | None) -> None:
+    def __init__(
+        self, path: Path, source: Source, encoder: Encoder, crf: int | None, preset: str | None
+    ) -> None:
         self.warnings: list[str] = []
         self.frames = 0
         self._source = source
         self._encoder = encoder
-        self._waiting: list[Packet] = []
+        self._waiting: list[Packet[Any]] = []
         self._copied: dict[int, Stream] = {}
         self._lost_packets: dict[int, int] = {}
         self._container = self._open(path)
@@ -60,21 +86,21 @@ class Target:
     def _open(self, path: Path) -> OutputContainer:
         options = {}
         if path.suffix.lower() in (".mp4", ".m4v", ".mov", ".3gp"):
-            # The offset of the first frame is stored in ticks of the movie, which are milliseconds by default.
+            # The offset of the first frame is stored in ticks of the movie, which are milliseconds by
+            # default.
             options["movie_timescale"] = str(_fine_timescale(self._source.time_base))
             if any(not _standard_in_mp4(key) for key in _kept(self._source.container.metadata)):
                 options["movflags"] = "use_metadata_tags"
         if path.suffix.lower() in (".ts", ".mts", ".m2ts"):
             options["mpegts_copyts"] = "1"
         try:
-            return av.open(
-                f"file:{path}", "w", container_options=options, metadata_errors="surrogateescape"
-            )
+            return av.open(f"file:{path}", "w", container_options=options, metadata_errors="surrogateescape")
         except (FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"'{path}' could not be opened for writing: {error}") from error
 
-    def write(self, item: VideoFrame | Packet, original: VideoFrame | None = None) -> None:
-        """Encode a frame, or copy a packet. original: the decoded frame with the tags that the first frame sets."""
+    def write(self, item: VideoFrame | Packet[Any], original: VideoFrame | None = None) -> None:
+        """Encode a frame, or copy a packet. original: the decoded frame with the tags that the first frame
+        sets."""
         if isinstance(item, Packet):
             if self._video is None:
                 self._waiting.append(item)
@@ -92,7 +118,9 @@ class Target:
         source = self._source
         time_base = 1 / source.frame_rate if self._format == _NO_TIMESTAMPS else source.time_base
         try:
-            stream = self._container.add_stream(self._encoder.library, rate=source.frame_rate, options=self._options)
+            stream: Any = self._container.add_stream(
+                self._encoder.library, rate=source.frame_rate, options=self._options
+            )
         except ValueError as error:
             raise OutputError(
                 f"{self._format} cannot hold {self._encoder.library} video; choose another --codec or suffix"
@@ -103,8 +131,8 @@ class Target:
         stream.time_base = context.time_base = time_base
         context.thread_count = min(os.cpu_count() or 1, _ENCODER_THREADS)
         context.flags |= av.codec.context.Flags.frame_duration
-        context.color_range, context.colorspace = original.color_range, original.colorspace
-        context.color_primaries, context.color_trc = original.color_primaries, original.color_trc
+        context.color_range, context.colorspace = frame.color_range, frame.colorspace
+        context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
         if self._encoder.tag_in_mp4 and self._format in _MP4_FAMILY:
             context.codec_tag = self._encoder.tag_in_mp4
         self._keep_shape(original)
@@ -119,8 +147,8 @@ class Target:
         except (FFmpegError, ValueError) as error:
             given = " ".join(f"{key}={value}" for key, value in self._options.items())
             raise InputError(
-                f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} with {given}: "
-                f"{error} — try another --preset or --codec"
+                f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} "
+                f"with {given}: {error} — try another --preset or --codec"
             ) from error
         try:
             self._container.start_encoding()
@@ -132,11 +160,14 @@ class Target:
 
     def _keep_shape(self, original: VideoFrame) -> None:
         """Carry over rotation and pixel shape."""
-        matrix = next((d for d in original.side_data if d.type.name == _DISPLAY_MATRIX), None)
+        side_data: Any = original.side_data
+        matrix = side_data.get(_DISPLAY_MATRIX)
         if matrix is not None:
             self._video.set_display_matrix(np.frombuffer(bytes(matrix), "<i4").tolist())
             if self._format in ("avi", "mpegts", "flv"):
-                self.warnings.append(f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it")
+                self.warnings.append(
+                    f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it"
+                )
         ratio = self._source.video.sample_aspect_ratio
         if ratio is None or ratio in (0, 1):
             return
@@ -144,8 +175,9 @@ class Target:
         in_bitstream = self._encoder.library in ("libx264", "libx265")
         if not in_bitstream and self._format not in _MP4_FAMILY:
             self.warnings.append(
-                f"{self._encoder.library} in {self._format} cannot hold the pixel shape {ratio.numerator}:"
-                f"{ratio.denominator}: the picture will look too narrow or too wide; choose --codec h264 and .mkv or .mp4"
+                f"{self._encoder.library} in {self._format} cannot hold the pixel shape "
+                f"{ratio.numerator}:{ratio.denominator}, so the picture will look too narrow or too wide; "
+                "choose --codec h264 and .mkv or .mp4"
             )
 
     def _add_copy(self, stream: Stream) -> None:
@@ -157,7 +189,7 @@ class Target:
         copy.disposition = stream.disposition
         self._copied[stream.index] = copy
 
-    def _copy(self, packet: Packet) -> None:
+    def _copy(self, packet: Packet[Any]) -> None:
         index = packet.stream_index
         copy = self._copied.get(index)
         if copy is None:
@@ -189,12 +221,12 @@ class Target:
                 f"1/{float(1 / time_base):g} s — choose .mp4 or .mkv"
             )
         if abs(time_s - frame.pts * time_base) > Fraction(1, 1000):
-            note = f"{self._format} stores one frame rate: times are rounded to it; .mp4 and .mkv keep them exactly"
+            note = f"{self._format} stores one frame rate and times are rounded to it; .mp4 keeps them"
             if note not in self.warnings:
                 self.warnings.append(note)
         self._last_pts = frame.pts
 
-    def _mux(self, packets: list[Packet]) -> None:
+    def _mux(self, packets: list[Packet[Any]]) -> None:
         try:
             self._container.mux(packets)
         except FFmpegError as error:
@@ -213,10 +245,8 @@ class Target:
 
     def discard(self) -> None:
         """Close without caring for the result."""
-        try:
+        with suppress(FFmpegError, ValueError):
             self._container.close()
-        except (FFmpegError, ValueError):
-            pass
 
 
 def _add_like(container: OutputContainer, stream: Stream) -> Stream:
@@ -227,7 +257,8 @@ def _add_like(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def _fits(format: str, stream: Stream) -> bool:
-    """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only that."""
+    """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only
+    that."""
     try:
         with av.open(io.BytesIO(), "w", format=format) as probe:
             _add_like(probe, stream)
