@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 
 from keenframe.errors import InputError, OutputError
 from keenframe.media.encoders import Encoder, encoder_options
+from keenframe.media.reencode import Reencoder, reencoder
 from keenframe.media.source import Source
 
 _ENCODER_THREADS = 8
@@ -57,6 +58,15 @@ _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
 # Containers that can say "the first 23 ms of sound are not to be heard" and so hold times before zero.
 _HOLDS_NEGATIVE_TIMES = _MP4_FAMILY
 _NO_TIMESTAMPS = "avi"
+_KNOWN_IN_TS = {
+    "dvbsub",
+    "dvb_subtitle",
+    "libzvbi_teletextdec",
+    "dvb_teletext",
+    "klv",
+    "timed_id3",
+    "scte_35",
+}
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
@@ -76,6 +86,7 @@ class Target:
         self._encoder = encoder
         self._waiting: list[Packet[Any]] = []
         self._copied: dict[int, Stream] = {}
+        self._reencoded: dict[int, Reencoder] = {}
         self._lost_packets: dict[int, int] = {}
         self._container = self._open(path)
         self._format = self._container.format.name
@@ -136,7 +147,7 @@ class Target:
         if self._encoder.tag_in_mp4 and self._format in _MP4_FAMILY:
             context.codec_tag = self._encoder.tag_in_mp4
         self._keep_shape(original)
-        stream.metadata.update(_kept(source.video.metadata))
+        stream.metadata.update(_titled(source.video.metadata))
         stream.disposition = source.video.disposition
         self._container.metadata.update(_kept(source.container.metadata))
         self._container.set_chapters(source.container.chapters())
@@ -181,16 +192,24 @@ class Target:
             )
 
     def _add_copy(self, stream: Stream) -> None:
-        if not _fits(self._format, stream):
+        if _fits(self._format, stream):
+            copy = _add_like(self._container, stream)
+            self._copied[stream.index] = copy
+        elif (other := reencoder(self._container, stream)) is not None:
+            copy = other.stream
+            self._reencoded[stream.index] = other
+            codec = copy.codec_context.name
+            self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: encoded again as {codec}")
+        else:
             self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: it is left out")
             return
-        copy = _add_like(self._container, stream)
-        copy.metadata.update(_kept(stream.metadata))
+        copy.metadata.update(_titled(stream.metadata))
         copy.disposition = stream.disposition
-        self._copied[stream.index] = copy
 
     def _copy(self, packet: Packet[Any]) -> None:
         index = packet.stream_index
+        if index in self._reencoded:
+            self._mux(self._reencoded[index].feed(packet))
         copy = self._copied.get(index)
         if copy is None:
             return
@@ -234,6 +253,8 @@ class Target:
 
     def finish(self) -> None:
         """Write what the encoder still holds and the file's index. OutputError when that fails."""
+        for reencoded in self._reencoded.values():
+            self._mux(reencoded.feed(None))
         self._mux(self._video.encode(None))
         try:
             self._container.close()
@@ -259,6 +280,11 @@ def _add_like(container: OutputContainer, stream: Stream) -> Stream:
 def _fits(format: str, stream: Stream) -> bool:
     """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only
     that."""
+    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    if stream.type == "attachment" and format != "matroska":
+        return False
+    if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
+        return False  # the muxer takes anything, and no player knows what it is
     try:
         with av.open(io.BytesIO(), "w", format=format) as probe:
             _add_like(probe, stream)
@@ -274,6 +300,13 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
         for key, value in tags.items()
         if key.lower() not in _STALE_TAGS and not key.lower().startswith(_STALE_PREFIXES)
     }
+
+
+def _titled(tags: dict[str, str]) -> dict[str, str]:
+    """A stream's tags to keep; the mp4 demuxer reads a title as "name", which its muxer does not know."""
+    kept = _kept(tags)
+    name = kept.pop("name", kept.pop("NAME", None))
+    return kept if name is None else {"title": name, **kept}
 
 
 def _standard_in_mp4(key: str) -> bool:
