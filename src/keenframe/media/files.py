@@ -1,0 +1,68 @@
+"""Output files that are either whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from keenframe.errors import InputError, OutputError
+
+
+def check_input(path: Path) -> None:
+    """InputError unless `path` is an existing, readable, non-empty file."""
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder; expected a file")
+    if not path.exists():
+        raise InputError(f"'{path}' does not exist")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"'{path}' cannot be read: permission denied")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"'{path}' is empty (0 bytes)")
+
+
+def same_file(first: Path, second: Path) -> bool:
+    """Whether both paths exist and lead to one file, through links too."""
+    return first.exists() and second.exists() and first.samefile(second)
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """OutputError unless `path` may be written: its folder exists, and it is new or `overwrite` is set."""
+    if path.is_dir():
+        raise OutputError(f"'{path}' is a folder; expected a file name to write")
+    if path.exists() and not overwrite:
+        raise OutputError(f"'{path}' exists already — choose another name or pass --overwrite")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder '{path.parent}' does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder '{path.parent}' cannot be written: permission denied")
+
+
+@contextmanager
+def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    The suffix is kept, so writers that go by it still work. OutputError when the file may not or cannot be
+    written.
+    """
+    check_output(path, overwrite)
+    part = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"'{path}' could not be written: {reason(error)}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            part.unlink()
+
+
+def reason(error: OSError) -> str:
+    """The system's words for `error`, with what to do where that is known."""
+    text = (error.strerror or str(error)).lower()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{text} — free some space or choose another disk"
+    return text

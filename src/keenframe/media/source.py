@@ -1,0 +1,196 @@
+"""Reading a video: its frames to sharpen, in order and with exact times, between the packets to copy as
+they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Discard, Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from keenframe.errors import InputError
+from keenframe.media.files import check_input
+
+_HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+_DECODER_THREADS = 4
+# A demuxer that reads any text as a picture of a terminal, and those that read single pictures.
+_NO_VIDEO_FORMATS = ("tty", "image2", "_pipe")
+# How much earlier than announced a Matroska file may end: muxers round, and streams end unevenly.
+_SHORT_S = 0.5
+
+
+@dataclass
+class Faults:
+    """What was wrong with the input and could be passed over; empty for a sound file."""
+
+    broken_packets: int = 0
+    corrupt_frames: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def describe(self) -> list[str]:
+        """One sentence for each kind of damage."""
+        lines = list(self.messages)
+        if self.broken_packets:
+            lines.append(f"{self.broken_packets} damaged video packets could not be decoded")
+        if self.corrupt_frames:
+            lines.append(f"{self.corrupt_frames} frames were decoded from damaged data")
+        return lines
+
+
+class Source:
+    """An open input video. Iterating gives `VideoFrame`s of the main video stream, and `Packet`s of all
+    others.
+
+    Every frame has a pts in `time_base`, strictly rising. InputError when there is nothing to sharpen.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_input(path)
+        self.path = path
+        self.faults = Faults()
+        try:
+            self.container = av.open(f"file:{path}", "r", metadata_errors="surrogateescape")
+        except (FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"'{path}' is not a video that can be read: {_words(error)}") from error
+        try:
+            self.video = self._main_video()
+        except BaseException:
+            self.container.close()
+            raise
+        context = self.video.codec_context
+        context.thread_type = "AUTO"
+        context.thread_count = _DECODER_THREADS
+        self.time_base = Fraction(self.video.time_base or Fraction(1, 1000))
+        self.frame_rate = Fraction(self.video.guessed_rate or self.video.average_rate or 25)
+        self._packets = 0
+        self._last_pts: int | None = None
+        self._end_s = 0.0
+
+    def _main_video(self) -> VideoStream:
+        name = self.container.format.name
+        if any(part in name for part in _NO_VIDEO_FORMATS):
+            raise InputError(
+                f"'{self.path}' is not a video (it reads as {name}) — for pictures: keenframe image"
+            )
+        videos = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not videos:
+            found = ", ".join(f"{s.type} {_codec(s)}" for s in self.container.streams) or "no streams"
+            raise InputError(f"'{self.path}' has no video stream; found: {found}")
+        best = max(videos, key=lambda s: (bool(s.disposition & Disposition.default), -s.index))
+        if best.codec_context is None:
+            raise InputError(f"'{self.path}' has video in a codec that this build cannot decode")
+        return best
+
+    @property
+    def others(self) -> list[Stream]:
+        """The streams to copy: all but the one to sharpen and those the demuxer uses up itself (chapter
+        texts)."""
+        return [s for s in self.container.streams if s is not self.video and s.discard != Discard.all]
+
+    @property
+    def expected_frames(self) -> int | None:
+        """Number of frames as the header states or the duration suggests; None when unknown."""
+        if self.video.frames:
+            return self.video.frames
+        if self.container.duration:
+            return max(1, round(self.container.duration / av.time_base * self.frame_rate))
+        return None
+
+    def __iter__(self) -> Iterator[VideoFrame | Packet[Any]]:
+        wanted = [self.video, *(s for s in self.others if s.type != "attachment")]
+        packets = self.container.demux(wanted)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (FFmpegError, OSError) as error:
+                self.faults.messages.append(f"reading stopped early: {_words(error)}")
+                packet = None
+            if packet is None:
+                break
+            if packet.stream is self.video:
+                yield from self._decode(packet)
+            elif packet.size:
+                self._note_end(packet)
+                yield packet
+        yield from self._decode(None)
+        self._check_length()
+
+    def _decode(self, packet: Packet[Any] | None) -> Iterator[VideoFrame]:
+        if packet is not None:
+            if not packet.size:  # demux ends with an empty packet; the decoder is flushed once, below
+                return
+            self._packets += 1
+            self.faults.corrupt_frames += packet.is_corrupt
+            self._note_end(packet)
+        try:
+            frames = self.video.codec_context.decode(packet)
+        except av.error.EOFError:
+            return
+        except FFmpegError:
+            self.faults.broken_packets += 1
+            return
+        for frame in frames:
+            self._check(frame)
+            self._set_time(frame)
+            yield frame
+
+    def _check(self, frame: VideoFrame) -> None:
+        """InputError for pictures that a sharpener of progressive, gamma-coded frames would spoil."""
+        self.faults.corrupt_frames += frame.is_corrupt
+        if frame.interlaced_frame:
+            raise InputError(
+                f"'{self.path}' is interlaced; expected progressive frames — deinterlace it first, "
+                "for example with: ffmpeg -i IN -vf bwdif -crf 12 OUT"
+            )
+        if (transfer := _HDR_TRANSFER.get(int(frame.color_trc))) or "DOVI_METADATA" in frame.side_data:
+            raise InputError(
+                f"'{self.path}' is HDR, {transfer or 'Dolby Vision'}; expected standard dynamic range — "
+                "tone-map it to BT.709 first"
+            )
+
+    def _set_time(self, frame: VideoFrame) -> None:
+        """Give `frame` a pts in the stream's time base that is later than the one before."""
+        pts = frame.pts if frame.pts is not None else frame.dts
+        step = max(1, round(1 / (self.frame_rate * self.time_base)))
+        if pts is None:
+            pts = 0 if self._last_pts is None else self._last_pts + step
+        elif self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+        frame.pts, frame.time_base = pts, self.time_base
+        self._last_pts = pts
+
+    def _note_end(self, packet: Packet[Any]) -> None:
+        if packet.pts is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self._end_s = max(self._end_s, end)
+
+    def _check_length(self) -> None:
+        """Note in `faults` when the file holds less than its header promises."""
+        if self._packets < self.video.frames:
+            self.faults.messages.append(f"the file ends after {self._packets} of {self.video.frames} frames")
+        elif "matroska" in self.container.format.name and self.container.duration:
+            duration_s = self.container.duration / av.time_base
+            if self._end_s < duration_s - _SHORT_S:
+                self.faults.messages.append(
+                    f"the file ends after {self._end_s:.1f} of {duration_s:.1f} seconds"
+                )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+
+def _codec(stream: Stream) -> str:
+    return stream.codec_context.name if stream.codec_context is not None else "(unknown codec)"
+
+
+def _words(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -1,0 +1,332 @@
+"""Writing a video: the sharpened frames encoded, every other stream copied, and what describes them kept."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from keenframe.errors import InputError, OutputError
+from keenframe.media.encoders import Encoder, encoder_options
+from keenframe.media.reencode import Reencoder, reencoder
+from keenframe.media.source import Source
+
+_ENCODER_THREADS = 8
+# Tags that describe the old file's bytes, or that every muxer writes anew.
+_STALE_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "rotate"}
+_STALE_PREFIXES = ("_statistics", "bps", "number_of_")
+# What the mp4 muxer stores without being asked to keep foreign keys.
+_MP4_TAGS = {
+    *(
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+    ),
+    *(
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "track",
+        "disc",
+        "tmpo",
+    ),
+    *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
+}
+_MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
+# Containers that can say "the first 23 ms of sound are not to be heard" and so hold times before zero.
+_HOLDS_NEGATIVE_TIMES = _MP4_FAMILY
+_NO_TIMESTAMPS = "avi"
+_KNOWN_IN_TS = {
+    "dvbsub",
+    "dvb_subtitle",
+    "libzvbi_teletextdec",
+    "dvb_teletext",
+    "klv",
+    "timed_id3",
+    "scte_35",
+}
+_DISPLAY_MATRIX = "DISPLAYMATRIX"
+
+
+class Target:
+    """An output video that opens itself at the first frame, whose size, colours and rotation it takes over.
+
+    path: where to write, with the suffix that chooses the container. Everything that did not fit is in
+    `warnings`.
+    """
+
+    def __init__(
+        self, path: Path, source: Source, encoder: Encoder, crf: int | None, preset: str | None
+    ) -> None:
+        self.warnings: list[str] = []
+        self.frames = 0
+        self._source = source
+        self._encoder = encoder
+        self._waiting: list[Packet[Any]] = []
+        self._copied: dict[int, Stream] = {}
+        self._reencoded: dict[int, Reencoder] = {}
+        self._lost_packets: dict[int, int] = {}
+        self._container = self._open(path)
+        self._format = self._container.format.name
+        self._options = encoder_options(encoder, self._format, crf, preset)
+        self._video: Any = None
+        self._last_pts: int | None = None
+
+    def _open(self, path: Path) -> OutputContainer:
+        options = {}
+        if path.suffix.lower() in (".mp4", ".m4v", ".mov", ".3gp"):
+            # The offset of the first frame is stored in ticks of the movie, which are milliseconds by
+            # default.
+            options["movie_timescale"] = str(_fine_timescale(self._source.time_base))
+            if any(not _standard_in_mp4(key) for key in _kept(self._source.container.metadata)):
+                options["movflags"] = "use_metadata_tags"
+        if path.suffix.lower() in (".ts", ".mts", ".m2ts"):
+            options["mpegts_copyts"] = "1"
+        try:
+            return av.open(f"file:{path}", "w", container_options=options, metadata_errors="surrogateescape")
+        except (FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"'{path}' could not be opened for writing: {error}") from error
+
+    def write(self, item: VideoFrame | Packet[Any], original: VideoFrame | None = None) -> None:
+        """Encode a frame, or copy a packet. original: the decoded frame with the tags that the first frame
+        sets."""
+        if isinstance(item, Packet):
+            if self._video is None:
+                self._waiting.append(item)
+            else:
+                self._copy(item)
+            return
+        if self._video is None:
+            self._start(item, original or item)
+        self._fit_time(item)
+        self._mux(self._video.encode(item))
+        self.frames += 1
+
+    def _start(self, frame: VideoFrame, original: VideoFrame) -> None:
+        """Set up all streams by the first frame, then copy what came before it."""
+        source = self._source
+        time_base = 1 / source.frame_rate if self._format == _NO_TIMESTAMPS else source.time_base
+        try:
+            stream: Any = self._container.add_stream(
+                self._encoder.library, rate=source.frame_rate, options=self._options
+            )
+        except ValueError as error:
+            raise OutputError(
+                f"{self._format} cannot hold {self._encoder.library} video; choose another --codec or suffix"
+            ) from error
+        self._video = stream
+        context = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
+        stream.time_base = context.time_base = time_base
+        context.thread_count = min(os.cpu_count() or 1, _ENCODER_THREADS)
+        context.flags |= av.codec.context.Flags.frame_duration
+        context.color_range, context.colorspace = frame.color_range, frame.colorspace
+        context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
+        if self._encoder.tag_in_mp4 and self._format in _MP4_FAMILY:
+            context.codec_tag = self._encoder.tag_in_mp4
+        self._keep_shape(original)
+        stream.metadata.update(_titled(source.video.metadata))
+        stream.disposition = source.video.disposition
+        self._container.metadata.update(_kept(source.container.metadata))
+        self._container.set_chapters(source.container.chapters())
+        for other in source.others:
+            self._add_copy(other)
+        try:
+            context.open()
+        except (FFmpegError, ValueError) as error:
+            given = " ".join(f"{key}={value}" for key, value in self._options.items())
+            raise InputError(
+                f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} "
+                f"with {given}: {error} — try another --preset or --codec"
+            ) from error
+        try:
+            self._container.start_encoding()
+        except (FFmpegError, ValueError) as error:
+            raise OutputError(f"{self._format} refuses these streams: {error} — try .mkv") from error
+        waiting, self._waiting = self._waiting, []
+        for packet in waiting:
+            self._copy(packet)
+
+    def _keep_shape(self, original: VideoFrame) -> None:
+        """Carry over rotation and pixel shape."""
+        side_data: Any = original.side_data
+        matrix = side_data.get(_DISPLAY_MATRIX)
+        if matrix is not None:
+            self._video.set_display_matrix(np.frombuffer(bytes(matrix), "<i4").tolist())
+            if self._format in ("avi", "mpegts", "flv"):
+                self.warnings.append(
+                    f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it"
+                )
+        ratio = self._source.video.sample_aspect_ratio
+        if ratio is None or ratio in (0, 1):
+            return
+        self._video.codec_context.sample_aspect_ratio = ratio
+        in_bitstream = self._encoder.library in ("libx264", "libx265")
+        if not in_bitstream and self._format not in _MP4_FAMILY:
+            self.warnings.append(
+                f"{self._encoder.library} in {self._format} cannot hold the pixel shape "
+                f"{ratio.numerator}:{ratio.denominator}, so the picture will look too narrow or too wide; "
+                "choose --codec h264 and .mkv or .mp4"
+            )
+
+    def _add_copy(self, stream: Stream) -> None:
+        if _fits(self._format, stream):
+            copy = _add_like(self._container, stream)
+            self._copied[stream.index] = copy
+        elif (other := reencoder(self._container, stream)) is not None:
+            copy = other.stream
+            self._reencoded[stream.index] = other
+            codec = copy.codec_context.name
+            self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: encoded again as {codec}")
+        else:
+            self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: it is left out")
+            return
+        copy.metadata.update(_titled(stream.metadata))
+        copy.disposition = stream.disposition
+
+    def _copy(self, packet: Packet[Any]) -> None:
+        index = packet.stream_index
+        if index in self._reencoded:
+            self._mux(self._reencoded[index].feed(packet))
+        copy = self._copied.get(index)
+        if copy is None:
+            return
+        if packet.pts is None:
+            packet.pts = packet.dts if packet.dts is not None else 0
+        if packet.dts is None:
+            packet.dts = packet.pts
+        if packet.is_discard and packet.pts < 0 and self._format not in _HOLDS_NEGATIVE_TIMES:
+            return  # silence before the start that is never heard; kept, it would shift every stream
+        packet.stream = copy
+        try:
+            self._container.mux(packet)
+        except av.error.OSError as error:
+            raise OutputError(f"writing failed: {error}") from error
+        except (FFmpegError, ValueError):
+            self._lost_packets[index] = self._lost_packets.get(index, 0) + 1
+
+    def _fit_time(self, frame: VideoFrame) -> None:
+        """Move the pts to the encoder's time base, exactly wherever the container stores times."""
+        time_base = self._video.codec_context.time_base
+        if frame.time_base == time_base or frame.pts is None or frame.time_base is None:
+            return
+        time_s = frame.pts * frame.time_base
+        frame.pts, frame.time_base, frame.duration = round(time_s / time_base), time_base, 1
+        if self._last_pts is not None and frame.pts <= self._last_pts:
+            raise OutputError(
+                f"{self._format} stores one frame rate, and this video has frames closer than "
+                f"1/{float(1 / time_base):g} s — choose .mp4 or .mkv"
+            )
+        if abs(time_s - frame.pts * time_base) > Fraction(1, 1000):
+            note = f"{self._format} stores one frame rate and times are rounded to it; .mp4 keeps them"
+            if note not in self.warnings:
+                self.warnings.append(note)
+        self._last_pts = frame.pts
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        try:
+            self._container.mux(packets)
+        except FFmpegError as error:
+            raise _write_error(error) from error
+
+    def finish(self) -> None:
+        """Write what the encoder still holds and the file's index. OutputError when that fails."""
+        for reencoded in self._reencoded.values():
+            self._mux(reencoded.feed(None))
+        self._mux(self._video.encode(None))
+        try:
+            self._container.close()
+        except FFmpegError as error:
+            raise _write_error(error) from error
+        for index, count in self._lost_packets.items():
+            stream = self._source.container.streams[index]
+            self.warnings.append(f"{count} packets of {_describe(stream)} do not fit and are left out")
+
+    def discard(self) -> None:
+        """Close without caring for the result."""
+        with suppress(FFmpegError, ValueError):
+            self._container.close()
+
+
+def _add_like(container: OutputContainer, stream: Stream) -> Stream:
+    copy: Stream = container.add_stream_from_template(stream, opaque=True)
+    if stream.time_base is not None:
+        copy.time_base = stream.time_base
+    return copy
+
+
+def _fits(format: str, stream: Stream) -> bool:
+    """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only
+    that."""
+    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    if stream.type == "attachment" and format != "matroska":
+        return False
+    if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
+        return False  # the muxer takes anything, and no player knows what it is
+    try:
+        with av.open(io.BytesIO(), "w", format=format) as probe:
+            _add_like(probe, stream)
+            probe.start_encoding()
+    except (FFmpegError, ValueError, OSError):
+        return False
+    return True
+
+
+def _kept(tags: dict[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in _STALE_TAGS and not key.lower().startswith(_STALE_PREFIXES)
+    }
+
+
+def _titled(tags: dict[str, str]) -> dict[str, str]:
+    """A stream's tags to keep; the mp4 demuxer reads a title as "name", which its muxer does not know."""
+    kept = _kept(tags)
+    name = kept.pop("name", kept.pop("NAME", None))
+    return kept if name is None else {"title": name, **kept}
+
+
+def _standard_in_mp4(key: str) -> bool:
+    return key.lower() in _MP4_TAGS
+
+
+def _fine_timescale(time_base: Fraction) -> int:
+    """The ticks per second that the mp4 muxer will use for a track of this time base."""
+    ticks = time_base.denominator
+    while ticks < 10000:
+        ticks *= 2
+    return ticks
+
+
+def _describe(stream: Stream) -> str:
+    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    language = f" ({stream.language})" if stream.language else ""
+    return f"{stream.type} stream #{stream.index}{language} in {codec or 'an unknown codec'}"
+
+
+def _write_error(error: FFmpegError) -> OutputError:
+    hint = " — free some space or choose another disk" if error.errno in (27, 28, 122) else ""
+    return OutputError(f"writing failed: {(error.strerror or str(error)).lower()}{hint}")
