@@ -101,8 +101,8 @@ def run_demo(
 ) -> list[Row]:
     """Sharpen the samples with each of `models`; write clips and pictures into `folder`, print the table.
 
-    models: names or paths; by default keen, and keen-x2 where it is embedded. folder: made if missing; files in
-        it are replaced. The others are `Sharpener`'s. Returns the rows of the table.
+    models: names or paths; by default keen, and keen-x2 where it is embedded. folder: made if missing; files
+        in it are replaced. The others are `Sharpener`'s. Returns the rows of the table.
     """
     folder.mkdir(parents=True, exist_ok=True)
     call = Call.load()

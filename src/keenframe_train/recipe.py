@@ -18,9 +18,7 @@ class Recipe:
 
     mix: name in `data.presets.MIXES`. bank_items: pairs in the bank. batch x patch x patch pixels of output luma a
     step. steps at learning rate `rate` (AdamW), `warmup` linear steps, then cosine down to `final_rate`.
-    balance: per-patch L1 is divided by (input's own L1 + one code value) to this power, so that lightly damaged
-    patches, whose gain in dB counts as much, are heard beside heavy ones. ema: decay of the averaged weights.
-    start_from: name of a model card or checkpoint whose equally shaped tensors are copied in first.
+    ema: decay of the averaged weights.
     """
 
     name: str
@@ -35,7 +33,6 @@ class Recipe:
     warmup: int = 500
     weight_decay: float = 1e-4
     clip: float = 1.0
-    balance: float = 0.75
     ema: float = 0.999
     seed: int = 42
     validate_every: int = 5_000
