@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 # Planes of one kind that a pool keeps track of; a caller who holds more gets ordinary new arrays.
 _MOST_TRACKED = 16
+# Kinds (shape and dtype) that a pool remembers: a call that adapts its resolution comes back to the same few.
+_MOST_KINDS = 8
 
 
 class BufferPool:
@@ -20,11 +23,15 @@ class BufferPool:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[tuple[int, ...], str], list[NDArray[Any]]] = {}
+        self._kinds: OrderedDict[tuple[tuple[int, ...], str], list[NDArray[Any]]] = OrderedDict()
 
     def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An array with undefined content that nobody else references."""
-        buffers = self._kinds.setdefault((shape, np.dtype(dtype).str), [])
+        kind = (shape, np.dtype(dtype).str)
+        buffers = self._kinds.setdefault(kind, [])
+        self._kinds.move_to_end(kind)
+        if len(self._kinds) > _MOST_KINDS:
+            self._kinds.popitem(last=False)
         for index in range(len(buffers)):
             if _references(buffers, index) == _IDLE:
                 return buffers[index]

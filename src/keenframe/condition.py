@@ -15,6 +15,9 @@ CONDITION_SIZE = 2 * BLOCK * BLOCK
 # Half a code value: below it a band is rounding noise, and its logarithm would only amplify that.
 _FLOOR = 0.5
 _MAX_BLOCKS = 4096
+# Blocks transformed at once. Larger products wake OpenBLAS's own threads, which then spin for some 20 ms on
+# the cores that the inference engine needs for the next frames.
+_CHUNK = 64
 
 
 def dct_matrix(size: int) -> NDArray[np.float32]:
@@ -44,7 +47,9 @@ def band_statistics(luma: NDArray[np.uint8], max_blocks: int = _MAX_BLOCKS) -> N
     step = max(1, int(np.ceil(np.sqrt(rows * columns / max_blocks))))
     blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)[::step, :, ::step]
     pixels = blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK).astype(np.float32)
-    coefficients = pixels @ _BASIS
+    coefficients = np.empty_like(pixels)
+    for start in range(0, len(pixels), _CHUNK):
+        np.matmul(pixels[start : start + _CHUNK], _BASIS, out=coefficients[start : start + _CHUNK])
     coefficients[:, 0] -= coefficients[:, 0].mean()
     magnitude = np.abs(coefficients).mean(axis=0)
     rms = np.sqrt(np.square(coefficients).mean(axis=0))

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from keenframe import color
 from keenframe.buffers import BufferPool, Scratch
@@ -97,7 +97,7 @@ class Sharpener:
             if not isinstance(x, Frame):
                 return self._sharpen_plane(x, 8 * x.itemsize, "bt601", strength, still)
             first = self._sharpen_plane(x.planes[0], x.bit_depth, x.matrix, strength, still)
-            return x.with_planes((first, *self._chroma(x)))
+            return x.with_planes((first, *self._chroma(x, still)))
 
     def reset(self) -> None:
         """Forget the stream seen so far, as at a seek or a change of camera."""
@@ -127,7 +127,7 @@ class Sharpener:
         is added what the network adds to its 8-bit luma, so that no precision and no colour is lost."""
         if plane.ndim == 2 and bit_depth == 8:
             height, width = self._padded(plane)
-            out = self._pool.take((height * self.scale, width * self.scale), np.uint8)
+            out = self._output((height * self.scale, width * self.scale), np.uint8, still)
             return self._run(plane, still, strength, out)
         luma = self._scratch.get("luma", plane.shape[:2], np.uint8)
         if plane.ndim == 3:
@@ -137,7 +137,7 @@ class Sharpener:
         height, width = self._padded(plane)
         residual = self._scratch.get("residual", (height * self.scale, width * self.scale), np.float32)
         residual = self._run(luma, still, None, residual)
-        out = self._pool.take((*residual.shape, *plane.shape[2:]), plane.dtype)
+        out = self._output((*residual.shape, *plane.shape[2:]), plane.dtype, still)
         color.enlarge(plane, self.scale, out, self.spec.enlarging)
         maximum = (1 << bit_depth) - 1
         color.add_scaled(out, residual, strength * maximum / 255, maximum)
@@ -173,17 +173,21 @@ class Sharpener:
         copy_padded(view, buffer)
         return buffer
 
+    def _output(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> Plane:
+        """Memory for a result: from the pool for a stream; new for a still, whose size may never come back."""
+        return np.empty(shape, dtype) if still else self._pool.take(shape, dtype)
+
     def _padded(self, plane: Plane) -> tuple[int, int]:
         multiple = self.spec.size_multiple
         return round_up(plane.shape[0], multiple), round_up(plane.shape[1], multiple)
 
-    def _chroma(self, frame: Frame) -> tuple[Plane, ...]:
+    def _chroma(self, frame: Frame, still: bool) -> tuple[Plane, ...]:
         """The frame's chroma as it is, or enlarged with the luma."""
         if self.scale == 1:
             return frame.chroma
         layout = LAYOUTS[frame.format]
         shapes = layout.shapes(frame.width * self.scale, frame.height * self.scale)[1:]
-        enlarged = tuple(self._pool.take(shape, layout.dtype) for shape in shapes)
+        enlarged = tuple(self._output(shape, layout.dtype, still) for shape in shapes)
         left = layout.subsampled and frame.range == "limited"
         for plane, out in zip(frame.chroma, enlarged, strict=True):
             color.enlarge(plane, self.scale, out, "bilinear", left, (1 << frame.bit_depth) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,10 @@ class OpenVinoEngine(Engine[_Request]):
                     network.remove_result(result)
             request = core().compile_model(network, self._device, self._config).create_infer_request()
             output = np.empty(self._output_shape(height, width), np.float32 if residual else np.uint8)
-            request.set_output_tensor(0, ov.Tensor(output, shared_memory=True))
-            request.set_tensor("strength", ov.Tensor(self._strength, shared_memory=True))
+            request.set_output_tensor(0, _tensor(output))
+            request.set_tensor("strength", _tensor(self._strength))
             if self.spec.condition is not None:
-                request.set_tensor("condition", ov.Tensor(self._condition, shared_memory=True))
+                request.set_tensor("condition", _tensor(self._condition))
         except Exception as error:
             raise EngineError(
                 f"OpenVINO cannot compile model {self.model.name!r} for {width}x{height} on {self._device}: "
@@ -97,13 +98,21 @@ class OpenVinoEngine(Engine[_Request]):
         if condition is not None:
             self._condition[0] = condition
         try:
-            prepared.request.set_tensor("luma", ov.Tensor(luma[None, None], shared_memory=True))
+            prepared.request.set_tensor("luma", _tensor(luma[None, None]))
             prepared.request.infer()
         except Exception as error:
             raise EngineError(
                 f"OpenVINO failed on model {self.model.name!r}: {_first_line(error)}"
             ) from error
         return prepared.output
+
+
+def _tensor(array: NDArray[Any]) -> ov.Tensor:
+    """A tensor on an array's own memory. OpenVINO refuses read-only arrays even where it only reads."""
+    if not array.flags.writeable:
+        interface = array.__array_interface__ | {"data": (array.ctypes.data, False)}
+        array = np.asarray(SimpleNamespace(__array_interface__=interface))
+    return ov.Tensor(array, shared_memory=True)
 
 
 def _first_line(error: Exception) -> str:

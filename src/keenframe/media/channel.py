@@ -17,8 +17,8 @@ class Aborted(Exception):
 class Channel(Generic[T]):
     """At most `capacity` items from one producing thread to one consuming thread.
 
-    The consumer iterates. A producer's error is raised there after the items that came before it; `abort` makes
-    both sides stop at once, whatever they were waiting for.
+    The consumer iterates. A producer's error is raised there after the items that came before it; `abort`
+    makes both sides stop at once, whatever they were waiting for.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -70,7 +70,8 @@ class Channel(Generic[T]):
 
 
 def feed(channel: Channel[T], items: Iterable[T], name: str) -> threading.Thread:
-    """A started thread that puts all of `items` into `channel` and closes it, with their error if they raise one."""
+    """A started thread that puts all of `items` into `channel` and closes it, with their error if they
+    raise one."""
 
     def work() -> None:
         try:

@@ -36,6 +36,6 @@ def split_view(before: Frame, after: Frame) -> Frame:
 
 
 def side_by_side(before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
-    """(H, 2W + 4, ...) array: `before`, a white bar, `after`; both of one shape and dtype, uint8 or uint16."""
+    """(H, 2W + 4, ...) array: `before`, a white bar, `after`; both of one shape and dtype."""
     bar = np.full((after.shape[0], _GAP, *after.shape[2:]), np.iinfo(after.dtype).max, after.dtype)
     return np.concatenate([before, bar, after], axis=1)

@@ -17,7 +17,8 @@ os.environ.setdefault("SVT_LOG", "1")
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One codec's encoder: library, defaults that look lossless at the usual distance, and its option names."""
+    """One codec's encoder: library, defaults that look lossless at the usual distance, and its option
+    names."""
 
     library: str
     crf: int | None
@@ -33,10 +34,23 @@ ENCODERS = {
     # A short look-ahead: 1080p frames are 3 MB each, and x264 would hold sixty.
     "h264": Encoder("libx264", 18, (0, 51), "veryfast", "preset", (("rc-lookahead", "20"),)),
     "hevc": Encoder(
-        "libx265", 20, (0, 51), "fast", "preset", (("x265-params", "log-level=error:rc-lookahead=15"),), True, "hvc1"
+        "libx265",
+        20,
+        (0, 51),
+        "fast",
+        "preset",
+        (("x265-params", "log-level=error:rc-lookahead=15"),),
+        True,
+        "hvc1",
     ),
     "vp9": Encoder(
-        "libvpx-vp9", 24, (0, 63), "5", "cpu-used", (("row-mt", "1"), ("deadline", "good"), ("lag-in-frames", "12")), False
+        "libvpx-vp9",
+        24,
+        (0, 63),
+        "5",
+        "cpu-used",
+        (("row-mt", "1"), ("deadline", "good"), ("lag-in-frames", "12")),
+        False,
     ),
     "av1": Encoder("libsvtav1", 24, (0, 63), "9", "preset", (), False),
     "ffv1": Encoder("ffv1", None, (0, 0), None, "", (("level", "3"), ("slicecrc", "1")), False),
@@ -55,8 +69,8 @@ DEFAULT_CODEC = {
     ".3gp": "h264",
     ".nut": "ffv1",
 }
-# Containers whose packets are stored in decoding order without room for a negative start: no B-frames there, so that
-# the first frame's time needs no shift.
+# Containers whose packets are stored in decoding order without room for a negative start: no B-frames
+# there, so that the first frame's time needs no shift.
 _NO_REORDERING = {"mpegts", "avi", "flv"}
 
 
@@ -130,7 +144,9 @@ def working_format(source: VideoFormat, encoder: Encoder) -> WorkingFormat:
             if deep and not pix_fmt.endswith("10le"):
                 losses.append(f"{encoder.library} takes 8 bits only: {bits} bits become 8")
             return WorkingFormat(pix_fmt, tuple(losses))
-    raise OutputError(f"{encoder.library} takes none of the formats that fit '{name}'; choose another --codec")
+    raise OutputError(
+        f"{encoder.library} takes none of the formats that fit '{name}'; choose another --codec"
+    )
 
 
 def _has_alpha(source: VideoFormat) -> bool:

@@ -45,13 +45,14 @@ def check_output(path: Path, overwrite: bool) -> None:
 def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not.
 
-    The suffix is kept, so writers that go by it still work. OutputError when the file may not or cannot be written.
+    The suffix is kept, so writers that go by it still work. OutputError when the file may not or cannot be
+    written.
     """
     check_output(path, overwrite)
     part = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise OutputError(f"'{path}' could not be written: {reason(error)}") from error
     finally:

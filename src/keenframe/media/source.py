@@ -1,4 +1,5 @@
-"""Reading a video: its frames to sharpen, in order and with exact times, between the packets to copy as they are."""
+"""Reading a video: its frames to sharpen, in order and with exact times, between the packets to copy as
+they are."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.error import FFmpegError
@@ -44,7 +46,8 @@ class Faults:
 
 
 class Source:
-    """An open input video. Iterating gives `VideoFrame`s of the main video stream, and `Packet`s of all others.
+    """An open input video. Iterating gives `VideoFrame`s of the main video stream, and `Packet`s of all
+    others.
 
     Every frame has a pts in `time_base`, strictly rising. InputError when there is nothing to sharpen.
     """
@@ -74,7 +77,9 @@ class Source:
     def _main_video(self) -> VideoStream:
         name = self.container.format.name
         if any(part in name for part in _NO_VIDEO_FORMATS):
-            raise InputError(f"'{self.path}' is not a video (it reads as {name}) — for pictures: keenframe image")
+            raise InputError(
+                f"'{self.path}' is not a video (it reads as {name}) — for pictures: keenframe image"
+            )
         videos = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
         if not videos:
             found = ", ".join(f"{s.type} {_codec(s)}" for s in self.container.streams) or "no streams"
@@ -86,7 +91,8 @@ class Source:
 
     @property
     def others(self) -> list[Stream]:
-        """The streams to copy: all but the one to sharpen and those the demuxer uses up itself (chapter texts)."""
+        """The streams to copy: all but the one to sharpen and those the demuxer uses up itself (chapter
+        texts)."""
         return [s for s in self.container.streams if s is not self.video and s.discard != Discard.all]
 
     @property
@@ -98,7 +104,7 @@ class Source:
             return max(1, round(self.container.duration / av.time_base * self.frame_rate))
         return None
 
-    def __iter__(self) -> Iterator[VideoFrame | Packet]:
+    def __iter__(self) -> Iterator[VideoFrame | Packet[Any]]:
         wanted = [self.video, *(s for s in self.others if s.type != "attachment")]
         packets = self.container.demux(wanted)
         while True:
@@ -117,7 +123,7 @@ class Source:
         yield from self._decode(None)
         self._check_length()
 
-    def _decode(self, packet: Packet | None) -> Iterator[VideoFrame]:
+    def _decode(self, packet: Packet[Any] | None) -> Iterator[VideoFrame]:
         if packet is not None:
             if not packet.size:  # demux ends with an empty packet; the decoder is flushed once, below
                 return
@@ -146,7 +152,7 @@ class Source:
             )
         if (transfer := _HDR_TRANSFER.get(int(frame.color_trc))) or "DOVI_METADATA" in frame.side_data:
             raise InputError(
-                f"'{self.path}' is HDR, {transfer or 'Dolby Vision'}; the models know standard dynamic range — "
+                f"'{self.path}' is HDR, {transfer or 'Dolby Vision'}; expected standard dynamic range — "
                 "tone-map it to BT.709 first"
             )
 
@@ -161,7 +167,7 @@ class Source:
         frame.pts, frame.time_base = pts, self.time_base
         self._last_pts = pts
 
-    def _note_end(self, packet: Packet) -> None:
+    def _note_end(self, packet: Packet[Any]) -> None:
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self._end_s = max(self._end_s, end)
@@ -173,7 +179,9 @@ class Source:
         elif "matroska" in self.container.format.name and self.container.duration:
             duration_s = self.container.duration / av.time_base
             if self._end_s < duration_s - _SHORT_S:
-                self.faults.messages.append(f"the file ends after {self._end_s:.1f} of {duration_s:.1f} seconds")
+                self.faults.messages.append(
+                    f"the file ends after {self._end_s:.1f} of {duration_s:.1f} seconds"
+                )
 
     def close(self) -> None:
         """Close the file."""

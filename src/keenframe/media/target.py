@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from av.video.frame import VideoFrame
 
 from keenframe.errors import InputError, OutputError
 from keenframe.media.encoders import Encoder, encoder_options
+from keenframe.media.reencode import Reencoder, reencoder
 from keenframe.media.source import Source
 
 _ENCODER_THREADS = 8
@@ -26,30 +28,65 @@ _STALE_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "
 _STALE_PREFIXES = ("_statistics", "bps", "number_of_")
 # What the mp4 muxer stores without being asked to keep foreign keys.
 _MP4_TAGS = {
-    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping"),
-    *("lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc", "tmpo"),
+    *(
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+    ),
+    *(
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "track",
+        "disc",
+        "tmpo",
+    ),
     *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
 }
 _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
 # Containers that can say "the first 23 ms of sound are not to be heard" and so hold times before zero.
 _HOLDS_NEGATIVE_TIMES = _MP4_FAMILY
 _NO_TIMESTAMPS = "avi"
+_KNOWN_IN_TS = {
+    "dvbsub",
+    "dvb_subtitle",
+    "libzvbi_teletextdec",
+    "dvb_teletext",
+    "klv",
+    "timed_id3",
+    "scte_35",
+}
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
 class Target:
     """An output video that opens itself at the first frame, whose size, colours and rotation it takes over.
 
-    path: where to write, with the suffix that chooses the container. Everything that did not fit is in `warnings`.
+    path: where to write, with the suffix that chooses the container. Everything that did not fit is in
+    `warnings`.
     """
 
-    def __init__(self, path: Path, source: Source, encoder: Encoder, crf: int | None, preset: str | None) -> None:
+    def __init__(
+        self, path: Path, source: Source, encoder: Encoder, crf: int | None, preset: str | None
+    ) -> None:
         self.warnings: list[str] = []
         self.frames = 0
         self._source = source
         self._encoder = encoder
-        self._waiting: list[Packet] = []
+        self._waiting: list[Packet[Any]] = []
         self._copied: dict[int, Stream] = {}
+        self._reencoded: dict[int, Reencoder] = {}
         self._lost_packets: dict[int, int] = {}
         self._container = self._open(path)
         self._format = self._container.format.name
@@ -60,21 +97,21 @@ class Target:
     def _open(self, path: Path) -> OutputContainer:
         options = {}
         if path.suffix.lower() in (".mp4", ".m4v", ".mov", ".3gp"):
-            # The offset of the first frame is stored in ticks of the movie, which are milliseconds by default.
+            # The offset of the first frame is stored in ticks of the movie, which are milliseconds by
+            # default.
             options["movie_timescale"] = str(_fine_timescale(self._source.time_base))
             if any(not _standard_in_mp4(key) for key in _kept(self._source.container.metadata)):
                 options["movflags"] = "use_metadata_tags"
         if path.suffix.lower() in (".ts", ".mts", ".m2ts"):
             options["mpegts_copyts"] = "1"
         try:
-            return av.open(
-                f"file:{path}", "w", container_options=options, metadata_errors="surrogateescape"
-            )
+            return av.open(f"file:{path}", "w", container_options=options, metadata_errors="surrogateescape")
         except (FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"'{path}' could not be opened for writing: {error}") from error
 
-    def write(self, item: VideoFrame | Packet, original: VideoFrame | None = None) -> None:
-        """Encode a frame, or copy a packet. original: the decoded frame with the tags that the first frame sets."""
+    def write(self, item: VideoFrame | Packet[Any], original: VideoFrame | None = None) -> None:
+        """Encode a frame, or copy a packet. original: the decoded frame with the tags that the first frame
+        sets."""
         if isinstance(item, Packet):
             if self._video is None:
                 self._waiting.append(item)
@@ -92,7 +129,9 @@ class Target:
         source = self._source
         time_base = 1 / source.frame_rate if self._format == _NO_TIMESTAMPS else source.time_base
         try:
-            stream = self._container.add_stream(self._encoder.library, rate=source.frame_rate, options=self._options)
+            stream: Any = self._container.add_stream(
+                self._encoder.library, rate=source.frame_rate, options=self._options
+            )
         except ValueError as error:
             raise OutputError(
                 f"{self._format} cannot hold {self._encoder.library} video; choose another --codec or suffix"
@@ -103,12 +142,12 @@ class Target:
         stream.time_base = context.time_base = time_base
         context.thread_count = min(os.cpu_count() or 1, _ENCODER_THREADS)
         context.flags |= av.codec.context.Flags.frame_duration
-        context.color_range, context.colorspace = original.color_range, original.colorspace
-        context.color_primaries, context.color_trc = original.color_primaries, original.color_trc
+        context.color_range, context.colorspace = frame.color_range, frame.colorspace
+        context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
         if self._encoder.tag_in_mp4 and self._format in _MP4_FAMILY:
             context.codec_tag = self._encoder.tag_in_mp4
         self._keep_shape(original)
-        stream.metadata.update(_kept(source.video.metadata))
+        stream.metadata.update(_titled(source.video.metadata))
         stream.disposition = source.video.disposition
         self._container.metadata.update(_kept(source.container.metadata))
         self._container.set_chapters(source.container.chapters())
@@ -119,8 +158,8 @@ class Target:
         except (FFmpegError, ValueError) as error:
             given = " ".join(f"{key}={value}" for key, value in self._options.items())
             raise InputError(
-                f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} with {given}: "
-                f"{error} — try another --preset or --codec"
+                f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} "
+                f"with {given}: {error} — try another --preset or --codec"
             ) from error
         try:
             self._container.start_encoding()
@@ -132,11 +171,14 @@ class Target:
 
     def _keep_shape(self, original: VideoFrame) -> None:
         """Carry over rotation and pixel shape."""
-        matrix = next((d for d in original.side_data if d.type.name == _DISPLAY_MATRIX), None)
+        side_data: Any = original.side_data
+        matrix = side_data.get(_DISPLAY_MATRIX)
         if matrix is not None:
             self._video.set_display_matrix(np.frombuffer(bytes(matrix), "<i4").tolist())
             if self._format in ("avi", "mpegts", "flv"):
-                self.warnings.append(f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it")
+                self.warnings.append(
+                    f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it"
+                )
         ratio = self._source.video.sample_aspect_ratio
         if ratio is None or ratio in (0, 1):
             return
@@ -144,21 +186,30 @@ class Target:
         in_bitstream = self._encoder.library in ("libx264", "libx265")
         if not in_bitstream and self._format not in _MP4_FAMILY:
             self.warnings.append(
-                f"{self._encoder.library} in {self._format} cannot hold the pixel shape {ratio.numerator}:"
-                f"{ratio.denominator}: the picture will look too narrow or too wide; choose --codec h264 and .mkv or .mp4"
+                f"{self._encoder.library} in {self._format} cannot hold the pixel shape "
+                f"{ratio.numerator}:{ratio.denominator}, so the picture will look too narrow or too wide; "
+                "choose --codec h264 and .mkv or .mp4"
             )
 
     def _add_copy(self, stream: Stream) -> None:
-        if not _fits(self._format, stream):
+        if _fits(self._format, stream):
+            copy = _add_like(self._container, stream)
+            self._copied[stream.index] = copy
+        elif (other := reencoder(self._container, stream)) is not None:
+            copy = other.stream
+            self._reencoded[stream.index] = other
+            codec = copy.codec_context.name
+            self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: encoded again as {codec}")
+        else:
             self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: it is left out")
             return
-        copy = _add_like(self._container, stream)
-        copy.metadata.update(_kept(stream.metadata))
+        copy.metadata.update(_titled(stream.metadata))
         copy.disposition = stream.disposition
-        self._copied[stream.index] = copy
 
-    def _copy(self, packet: Packet) -> None:
+    def _copy(self, packet: Packet[Any]) -> None:
         index = packet.stream_index
+        if index in self._reencoded:
+            self._mux(self._reencoded[index].feed(packet))
         copy = self._copied.get(index)
         if copy is None:
             return
@@ -189,12 +240,12 @@ class Target:
                 f"1/{float(1 / time_base):g} s — choose .mp4 or .mkv"
             )
         if abs(time_s - frame.pts * time_base) > Fraction(1, 1000):
-            note = f"{self._format} stores one frame rate: times are rounded to it; .mp4 and .mkv keep them exactly"
+            note = f"{self._format} stores one frame rate and times are rounded to it; .mp4 keeps them"
             if note not in self.warnings:
                 self.warnings.append(note)
         self._last_pts = frame.pts
 
-    def _mux(self, packets: list[Packet]) -> None:
+    def _mux(self, packets: list[Packet[Any]]) -> None:
         try:
             self._container.mux(packets)
         except FFmpegError as error:
@@ -202,6 +253,8 @@ class Target:
 
     def finish(self) -> None:
         """Write what the encoder still holds and the file's index. OutputError when that fails."""
+        for reencoded in self._reencoded.values():
+            self._mux(reencoded.feed(None))
         self._mux(self._video.encode(None))
         try:
             self._container.close()
@@ -213,10 +266,8 @@ class Target:
 
     def discard(self) -> None:
         """Close without caring for the result."""
-        try:
+        with suppress(FFmpegError, ValueError):
             self._container.close()
-        except (FFmpegError, ValueError):
-            pass
 
 
 def _add_like(container: OutputContainer, stream: Stream) -> Stream:
@@ -227,7 +278,13 @@ def _add_like(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def _fits(format: str, stream: Stream) -> bool:
-    """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only that."""
+    """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only
+    that."""
+    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    if stream.type == "attachment" and format != "matroska":
+        return False
+    if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
+        return False  # the muxer takes anything, and no player knows what it is
     try:
         with av.open(io.BytesIO(), "w", format=format) as probe:
             _add_like(probe, stream)
@@ -243,6 +300,13 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
         for key, value in tags.items()
         if key.lower() not in _STALE_TAGS and not key.lower().startswith(_STALE_PREFIXES)
     }
+
+
+def _titled(tags: dict[str, str]) -> dict[str, str]:
+    """A stream's tags to keep; the mp4 demuxer reads a title as "name", which its muxer does not know."""
+    kept = _kept(tags)
+    name = kept.pop("name", kept.pop("NAME", None))
+    return kept if name is None else {"title": name, **kept}
 
 
 def _standard_in_mp4(key: str) -> bool:

@@ -1,4 +1,5 @@
-"""A video file sharpened: decoding, inference and encoding overlap in three threads with bounded queues between.
+"""A video file sharpened: decoding, inference and encoding overlap in three threads with bounded queues
+between.
 
     reader ── frames and packets ──> sharpener ── frames and packets ──> encoder (the caller's thread)
 
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from av.packet import Packet
@@ -31,17 +32,19 @@ if TYPE_CHECKING:
 
 # Frames and packets between two threads. At 1080p a frame is 3 MB.
 _QUEUE_LENGTH = 8
+# AVColorSpace and AVColorRange values that RGB input is converted to.
+_BT709, _LIMITED = 1, 1
 
 Progress = Callable[[int, int | None], None]
-Item = Packet | tuple[VideoFrame, VideoFrame]
+Item: TypeAlias = "Packet[Any] | tuple[VideoFrame, VideoFrame]"
 
 
 @dataclass
 class VideoReport:
     """What became of a video.
 
-    frames: written, as many as were decoded. warnings: what the output could not hold. damage: what was wrong with
-    the input; the output holds all that could be decoded.
+    frames: written, as many as were decoded. warnings: what the output could not hold. damage: what was
+    wrong with the input; the output holds all that could be decoded.
     """
 
     frames: int
@@ -65,12 +68,14 @@ def sharpen_video(
 ) -> VideoReport:
     """Sharpen the main video stream of `source` into `target`; copy the rest.
 
-    codec: one of `encoders.ENCODERS`, by default the usual one of the container that target's suffix names. crf,
-    preset: as that encoder takes them. compare: left half as it was, right half sharpened. on_progress(frames written,
-    frames expected or None) is called after each frame, in the calling thread. `target` appears only when it is whole.
-    A change of resolution within the video is scaled to the size of the first frame.
+    codec: one of `encoders.ENCODERS`, by default the usual one of the container that target's suffix names.
+    crf, preset: as that encoder takes them. compare: left half as it was, right half sharpened.
+    on_progress(frames written, frames expected or None) is called after each frame, in the calling thread.
+    `target` appears only when it is whole. A change of resolution within the video is scaled to the size of
+    the first frame.
 
-    InputError for a source that is no progressive standard-range video, OutputError when the target cannot be written.
+    InputError for a source that is no progressive standard-range video, OutputError when the target cannot
+    be written.
     """
     if same_file(source, target):
         raise InputError(f"'{source}' is both input and output; choose another output name")
@@ -98,7 +103,7 @@ def _run(
     on_progress: Progress | None,
 ) -> VideoReport:
     writer = Target(part, reader, encoder, crf, preset)
-    decoded: Channel[VideoFrame | Packet] = Channel(_QUEUE_LENGTH)
+    decoded: Channel[VideoFrame | Packet[Any]] = Channel(_QUEUE_LENGTH)
     sharpened: Channel[Item] = Channel(_QUEUE_LENGTH)
     stage = _Stage(sharpener, strength, compare, encoder)
     threads = [
@@ -141,14 +146,15 @@ class _Stage:
         self._format: WorkingFormat | None = None
         self._size = (0, 0)
 
-    def run(self, items: Channel[VideoFrame | Packet]) -> Iterator[Item]:
+    def run(self, items: Channel[VideoFrame | Packet[Any]]) -> Iterator[Item]:
         for item in items:
             yield item if isinstance(item, Packet) else (self._sharpen(item), item)
 
     def _sharpen(self, original: VideoFrame) -> VideoFrame:
         if self._format is None:
             self._begin(original)
-        before = Frame.from_av(self._conform(original))
+        conformed = self._conform(original)
+        before = Frame.from_av(conformed)
         after = self._sharpener.sharpen(before, strength=self._strength)
         if self._compare:
             after = split_view(_enlarged(before, after), after)
@@ -157,7 +163,7 @@ class _Stage:
         frame = after.to_av()
         frame.pts, frame.time_base = original.pts, original.time_base
         frame.duration = original.duration
-        frame.color_range, frame.colorspace = original.color_range, original.colorspace
+        frame.color_range, frame.colorspace = conformed.color_range, conformed.colorspace
         frame.color_primaries, frame.color_trc = original.color_primaries, original.color_trc
         return frame
 
@@ -178,12 +184,22 @@ class _Stage:
         assert self._format is not None
         name = frame.format.name.replace("yuvj", "yuv")
         if (frame.width, frame.height) != self._size:
-            note = f"the resolution changes within the video: every frame is scaled to {self._size[0]}x{self._size[1]}"
+            width, height = self._size
+            note = f"the resolution changes within the video: all frames are scaled to {width}x{height}"
             if note not in self.warnings:
                 self.warnings.append(note)
         elif name == self._format.pix_fmt:
             return frame
-        return frame.reformat(*self._size, format=self._format.pix_fmt, interpolation="BICUBIC")
+        width, height = self._size
+        pix_fmt = self._format.pix_fmt
+        if frame.format.is_rgb or frame.format.has_palette:
+            target = {"dst_colorspace": _BT709, "dst_color_range": _LIMITED}
+            conformed = frame.reformat(width, height, pix_fmt, interpolation="BICUBIC", **target)
+            conformed.colorspace, conformed.color_range = _BT709, _LIMITED
+            return conformed
+        conformed = frame.reformat(width, height, pix_fmt, interpolation="BICUBIC")
+        conformed.colorspace, conformed.color_range = frame.colorspace, frame.color_range
+        return conformed
 
 
 def _enlarged(before: Frame, after: Frame) -> Frame:

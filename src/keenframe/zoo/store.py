@@ -19,7 +19,7 @@ _FLOAT, _INT8 = "-float", "-int8"
 
 def list_models() -> list[ModelSpec]:
     """Specs of the embedded models, by name."""
-    return [read_spec(path) for path in sorted(MODELS.glob("*.onnx"))]
+    return [read_spec(path) for path in sorted(MODELS.glob("*.onnx"), key=lambda path: path.stem)]
 
 
 def find_model(name_or_path: str | Path, prefer_int8: bool = False) -> Path:

@@ -1,0 +1,61 @@
+"""The `keenframe` command.
+
+Exit codes: 0 all done, 1 something could not be done (one line on stderr says what), 2 wrong usage, 130
+Ctrl-C. With KEENFRAME_DEBUG=1 errors show their traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Entry point: parse the command line, run the command, exit."""
+    from keenframe.errors import KeenframeError
+
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        from keenframe.cli.app import app
+
+        app(prog_name="keenframe")
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeenframeError as error:
+        _show_trace()
+        _fail(str(error), 1)
+    except MemoryError:
+        _show_trace()
+        _fail("out of memory — close other programs, or use smaller pictures", 1)
+    except Exception as error:
+        _show_trace()
+        _fail(
+            f"unexpected {type(error).__name__}: {error} — this is a bug: "
+            "set KEENFRAME_DEBUG=1, try again, and report what it shows",
+            1,
+        )
+    sys.exit(0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """End like Ctrl-C does, so that half-written files are removed."""
+    raise SystemExit(128 + number)
+
+
+def _show_trace() -> None:
+    if os.environ.get("KEENFRAME_DEBUG", "") not in ("", "0"):
+        import traceback
+
+        traceback.print_exc()
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"keenframe: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,42 @@
+"""All commands in one Typer app."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from keenframe.cli.bench import bench
+from keenframe.cli.doctor import doctor
+from keenframe.cli.image import image
+from keenframe.cli.models import models
+from keenframe.cli.video import video
+
+app = typer.Typer(
+    name="keenframe",
+    help="Sharpen video calls, videos and pictures in real time on an ordinary CPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (image, video, models, bench, doctor):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from keenframe import __version__
+
+        typer.echo(f"keenframe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass

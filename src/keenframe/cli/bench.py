@@ -1,0 +1,210 @@
+"""`keenframe bench`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keenframe.cli.options import console
+
+if TYPE_CHECKING:
+    from keenframe.frame import Frame
+
+SIZES = {"360p": (640, 360), "480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
+_DEFAULT_SIZES = ["480p", "720p", "1080p"]
+_WARM_UP = 5
+_TEXTURE = 7
+
+
+def bench(
+    model: Annotated[
+        list[str] | None, typer.Option(help="May be repeated.", show_default="all installed")
+    ] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="May be repeated.", show_default="all on the CPU")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads.", show_default="the engine's choice")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="360p, 480p, 720p, 1080p or WIDTHxHEIGHT of the input; may be repeated.",
+            show_default="three",
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=3, help="Frames to measure for each row.")] = 60,
+    strength: Annotated[float, typer.Option(min=0.01, max=2.0, help="Strength.")] = 1.0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers, too.")
+    ] = None,
+) -> None:
+    """Measure this machine: whole frames, I420 in and out, and the bare network, in the same run."""
+    from rich.table import Table
+
+    from keenframe.engines.cpu import cpu_name, usable_cores
+    from keenframe.errors import KeenframeError
+
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    sizes = [parse_size(text) for text in size or _DEFAULT_SIZES]
+    for name in model or _models():
+        for engine_name in engine or _engines():
+            for width, height in sizes:
+                try:
+                    rows.append(measure(name, engine_name, threads, width, height, frames, strength))
+                except KeenframeError as error:
+                    failures.append(f"{name} on {engine_name}: {error}")
+                    break
+                print(f"  {name} {engine_name} {width}x{height}", file=sys.stderr)
+    table = Table(
+        title=f"{cpu_name()}, {usable_cores()} cores", box=None, pad_edge=False, title_justify="left"
+    )
+    for heading in (
+        "model",
+        "engine",
+        "input",
+        "median ms",
+        "p95 ms",
+        "FPS",
+        "network ms",
+        "ratio",
+        "memory MB",
+    ):
+        table.add_column(heading, justify="left" if heading in ("model", "engine", "input") else "right")
+    for row in rows:
+        table.add_row(
+            row["model"],
+            row["engine"],
+            f"{row['width']}x{row['height']}",
+            f"{row['median_ms']:.1f}",
+            f"{row['p95_ms']:.1f}",
+            f"{row['fps']:.1f}",
+            f"{row['network_median_ms']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{row['memory_mb']:.0f}",
+        )
+    if rows:
+        console().print(table)
+    if json_file is not None:
+        machine = {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
+        _write_json(json_file, {"machine": machine, "threads": threads, "frames": frames, "rows": rows})
+    for message in failures:
+        print(f"keenframe: {message}", file=sys.stderr)
+    if failures or not rows:
+        raise typer.Exit(1)
+
+
+def measure(
+    model: str, engine: str, threads: int | None, width: int, height: int, frames: int, strength: float = 1.0
+) -> dict[str, Any]:
+    """One row: the whole frame path and the bare network on the same pictures, frame by frame in turn.
+
+    width, height: of the input, in pixels. Times are in ms; memory_mb is the resident memory of the process.
+    KeenframeError when the model or engine is not there.
+    """
+    import numpy as np
+    import psutil  # type: ignore[import-untyped]
+
+    from keenframe.engines.select import create_engine
+    from keenframe.sharpener import Sharpener, round_up
+    from keenframe.zoo.store import find_model
+
+    with Sharpener(model, engine=engine, threads=threads) as sharpener:
+        spec = sharpener.spec
+        # The file that the sharpener took, whichever precision suits this processor.
+        path = find_model(model, prefer_int8=spec.precision == "int8")
+        network = create_engine(sharpener.engine_name, path, spec, threads)
+        pictures = [make_frame(width, height, index) for index in range(4)]
+        multiple = spec.size_multiple
+        luma = np.zeros((round_up(height, multiple), round_up(width, multiple)), np.uint8)
+        luma[:height, :width] = pictures[0].planes[0]
+        condition = None if spec.condition is None else np.zeros(spec.condition["size"], np.float32)
+        whole, bare = [], []
+        for index in range(_WARM_UP + frames):
+            frame = pictures[index % len(pictures)]
+            whole.append(_time_ms(partial(sharpener.sharpen, frame, strength, still=False)))
+            bare.append(_time_ms(partial(network.run, luma, condition, strength)))
+        network.close()
+        whole, bare = whole[_WARM_UP:], bare[_WARM_UP:]
+        median_ms, network_ms = float(np.median(whole)), float(np.median(bare))
+        return {
+            "model": spec.name,
+            "precision": spec.precision,
+            "scale": spec.scale,
+            "engine": sharpener.engine_name,
+            "width": width,
+            "height": height,
+            "median_ms": median_ms,
+            "p95_ms": float(np.percentile(whole, 95)),
+            "fps": 1000 / median_ms,
+            "network_median_ms": network_ms,
+            "network_p95_ms": float(np.percentile(bare, 95)),
+            "ratio": median_ms / network_ms,
+            "memory_mb": psutil.Process().memory_info().rss / 1e6,
+        }
+
+
+def make_frame(width: int, height: int, index: int) -> Frame:
+    """A textured I420 frame: gradients, edges and grain, the same for the same index."""
+    import numpy as np
+
+    from keenframe.frame import Frame
+
+    noise = np.random.default_rng(index)
+    rows, columns = np.mgrid[0:height, 0:width]
+    luma = 60 + 80 * columns / width + 40 * ((columns // _TEXTURE + rows // _TEXTURE + index) % 2)
+    luma = np.clip(luma + noise.normal(0, 3, luma.shape), 16, 235).astype(np.uint8)
+    chroma = np.full((-(-height // 2), -(-width // 2)), 128, np.uint8)
+    return Frame((luma, chroma, chroma.copy()), "i420", width, height, pts=index)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) in pixels from "720p" or "1280x720"."""
+    if text.lower() in SIZES:
+        return SIZES[text.lower()]
+    parts = text.lower().split("x")
+    if len(parts) == 2 and all(part.isdigit() for part in parts):
+        return int(parts[0]), int(parts[1])
+    raise typer.BadParameter(
+        f"'{text}' is no size; expected {', '.join(SIZES)} or WIDTHxHEIGHT", param_hint="--size"
+    )
+
+
+def _time_ms(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - start)
+
+
+def _models() -> list[str]:
+    from keenframe.zoo.store import MODELS
+
+    # "-float" pins the plain file where an INT8 one would be taken for it.
+    names = sorted(path.stem for path in MODELS.glob("*.onnx"))
+    return [name if name.endswith("-int8") else f"{name}-float" for name in names] or ["keen"]
+
+
+def _engines() -> list[str]:
+    from keenframe.engines.select import installed_engines
+
+    return installed_engines() or ["auto"]
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    from keenframe.errors import OutputError
+
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' could not be written: {(error.strerror or str(error)).lower()}"
+        ) from error

@@ -1,0 +1,149 @@
+"""`keenframe doctor`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from importlib import metadata, util
+from pathlib import Path
+
+import typer
+
+_LIBRARIES = ("keenframe", "numpy", "av", "pillow", "openvino", "onnxruntime")
+
+
+def doctor() -> None:
+    """Show versions, processor, engines and models, and what would be used and why. Exits 1 if nothing
+    works."""
+    _show_machine()
+    healthy = _show_models()
+    healthy = _show_engines() and healthy
+    if not healthy:
+        print("\nkeenframe cannot work here: see the lines marked ✗", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _show_machine() -> None:
+    from keenframe import __version__
+    from keenframe.engines.cpu import cpu_name, fast_int8, instruction_sets, usable_cores
+
+    _heading("System")
+    _line("os", platform.platform())
+    _line("python", f"{platform.python_version()} ({sys.executable})")
+    for name in _LIBRARIES:
+        _line(name, __version__ if name == "keenframe" else _version(name))
+    _heading("Processor")
+    _line("name", f"{cpu_name()} ({platform.machine()})")
+    _line("cores", f"{usable_cores()} usable of {os.cpu_count()} logical")
+    _line("instructions", ", ".join(sorted(instruction_sets())) or "unknown")
+    _line("fast INT8", "yes" if fast_int8() else "no: float models are preferred")
+
+
+def _show_models() -> bool:
+    """List the embedded models with their checksums; whether any can be read."""
+    from keenframe.errors import ModelError
+    from keenframe.zoo.spec import load_spec
+    from keenframe.zoo.store import MODELS
+
+    _heading("Models")
+    readable = 0
+    for path in sorted(MODELS.glob("*.onnx")):
+        try:
+            spec = load_spec(path)
+        except ModelError as error:
+            _line(path.stem, f"✗ {error}")
+            continue
+        readable += 1
+        _line(path.stem, f"✓ version {spec.version}, x{spec.scale}, {spec.precision}, {_checksum(path)}")
+    if not readable:
+        _line("none", f"✗ no usable model in {MODELS}; install keenframe again")
+    return readable > 0
+
+
+def _checksum(path: Path) -> str:
+    """The file's SHA-256, and whether it is the one that was installed."""
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = _installed_checksum(path)
+    if expected is None:
+        return f"sha256 {actual[:16]}"
+    return (
+        f"sha256 {actual[:16]} as installed"
+        if actual == expected
+        else f"✗ sha256 {actual[:16]} differs from install"
+    )
+
+
+def _installed_checksum(path: Path) -> str | None:
+    """The hex SHA-256 that pip recorded for `path`; None when keenframe runs from its source folder."""
+    import base64
+
+    try:
+        files = metadata.files("keenframe") or []
+    except metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if (
+            file.name == path.name
+            and file.hash is not None
+            and Path(str(file.locate())).resolve() == path.resolve()
+        ):
+            padded = file.hash.value + "=" * (-len(file.hash.value) % 4)
+            return base64.urlsafe_b64decode(padded).hex()
+    return None
+
+
+def _show_engines() -> bool:
+    """List the engines and what "auto" takes; whether one of them runs the default model."""
+    from keenframe.engines.select import (
+        available_engines,
+        cache_file,
+        choose_engine,
+        installed_engines,
+        measure_engines,
+    )
+    from keenframe.errors import KeenframeError
+    from keenframe.zoo.spec import load_spec
+    from keenframe.zoo.store import find_model
+
+    _heading("Engines")
+    try:
+        names = available_engines()
+    except Exception as error:
+        _line("engines", f"✗ a library is installed but cannot be loaded: {error}")
+        return False
+    _line("available", ", ".join(names) or "✗ none; run: pip install openvino")
+    _line("cache", f"{cache_file()}{'' if cache_file().exists() else ' (not written yet)'}")
+    try:
+        from keenframe.engines.cpu import fast_int8
+
+        path = find_model("keen", prefer_int8=fast_int8())
+        spec = load_spec(path)
+        times = measure_engines(installed_engines(), path, spec)
+        chosen = choose_engine(path, spec)
+    except KeenframeError as error:
+        _line("auto", f"✗ {error}")
+        return False
+    for name, milliseconds in sorted(times.items(), key=lambda item: item[1]):
+        _line(name, f"✓ {path.stem} 640x360 in {milliseconds:.1f} ms")
+    reason = (
+        "the only one installed" if len(times) == 1 else "the fastest measured here, remembered in the cache"
+    )
+    _line("auto", f"→ {chosen} with {path.stem}: {reason}")
+    return True
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "installed, version unknown" if util.find_spec(name) else "✗ not installed"
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}")
+
+
+def _line(name: str, value: str) -> None:
+    print(f"  {name:<14} {value}")

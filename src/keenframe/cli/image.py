@@ -1,0 +1,65 @@
+"""`keenframe image`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, console, open_sharpener
+
+
+def image(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Image files and folders.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="A file for one file, else a folder.")
+    ],
+    strength: Strength = 1.0,
+    model: Model = "keen",
+    engine: Engine = "auto",
+    threads: Threads = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Write before and after side by side.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Sharpen pictures: PNG, JPEG, WebP, TIFF, BMP.
+
+    Folders are searched through and keep their structure. Transparency, EXIF, colour profile and resolution
+    survive.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from keenframe.errors import KeenframeError
+    from keenframe.media.batch import plan
+    from keenframe.media.images import sharpen_image
+
+    jobs, failed = plan(inputs, output)
+    written = 0
+    if jobs:
+        sharpener = open_sharpener(model, engine, threads)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        screen = console(stderr=True)
+        quiet = len(jobs) == 1 or not screen.is_terminal
+        with sharpener, Progress(*columns, console=screen, transient=True, disable=quiet) as progress:
+            task = progress.add_task("sharpening", total=len(jobs))
+            for source, target in jobs:
+                progress.update(task, description=source.name)
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    sharpen_image(
+                        source, target, sharpener, strength=strength, compare=compare, overwrite=overwrite
+                    )
+                    written += 1
+                except KeenframeError as error:
+                    failed.append(str(error))
+                except OSError as error:
+                    failed.append(f"'{target}' could not be written: {os.strerror(error.errno or 0).lower()}")
+                progress.advance(task)
+    for message in failed:
+        print(f"keenframe: {message}", file=sys.stderr)
+    if len(jobs) + len(failed) > 1:
+        print(f"{written} sharpened" + (f", {len(failed)} failed" if failed else ""))
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,49 @@
+"""Options that several commands share, and what they share to act on them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from keenframe.sharpener import Sharpener
+
+Strength = Annotated[
+    float, typer.Option(min=0.0, max=2.0, help="0: unchanged, 1: the model, up to 2: further the same way.")
+]
+Model = Annotated[
+    str, typer.Option(help="A model's name (see: keenframe models) or the path of an .onnx file.")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto, openvino, onnxruntime, openvino:gpu, onnxruntime:cuda … (see: keenframe doctor)."
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads for the network.", show_default="the engine's choice")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+
+
+def open_sharpener(model: str, engine: str, threads: int | None) -> Sharpener:
+    """The Sharpener that the options ask for."""
+    from keenframe.sharpener import Sharpener
+
+    return Sharpener(model, engine=engine, threads=threads)
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console that leaves text as it is: no guessed colours for numbers and paths."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    print(f"keenframe: warning: {message}", file=sys.stderr)

@@ -1,0 +1,42 @@
+"""Checkpoints: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from keenframe_train.errors import TrainError
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write to a temporary file beside `path`, flush to the disk, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; tensors and plain values only. Raises TrainError if it cannot be read."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainError(f"checkpoint '{path}' does not exist") from None
+    except Exception as error:
+        raise TrainError(f"'{path}' is no readable checkpoint ({type(error).__name__}: {error})") from error
+    if not isinstance(state, dict):
+        raise TrainError(
+            f"'{path}' holds {type(state).__name__}, expected a dictionary written by keenframe-train"
+        )
+    return state

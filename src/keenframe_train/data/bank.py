@@ -1,0 +1,168 @@
+"""A bank of ready training pairs on disk: degraded and pristine luma windows, memory-mapped.
+
+Real codecs are too slow to run for every patch of every step on two cores, and a window that was paid for can be
+cropped, flipped and rotated many times. Building is parallel, resumable and deterministic: item i depends only on
+the seed, i, the image list and the mix.
+
+Folder: `degraded.u8` (N, S/scale, S/scale) and `pristine.u8` (N, S, S) uint8 luma, `conditions.f32` (N, 128)
+float32, `kinds.u8` (N,) uint8 index into `bank.json`'s kinds, `done.u8` (N,) uint8.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keenframe.condition import CONDITION_SIZE, band_statistics
+from keenframe_train.data.degradations import resize
+from keenframe_train.data.images import ImageFile, dihedral, luma, random_crop, read_rgb
+from keenframe_train.data.presets import Mix
+from keenframe_train.errors import TrainError
+from keenframe_train.progress import progress
+
+Uint8 = NDArray[np.uint8]
+SIZE = 320
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    files: Sequence[ImageFile]
+    mix: Mix
+    seed: int
+    size: int
+
+
+_job: _Job
+
+
+def _start(job: _Job) -> None:
+    global _job
+    _job = job
+
+
+def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
+    """(degraded, pristine, kind) of item `index`: uint8 luma, pristine (size, size), and the kind's position."""
+    rng = np.random.default_rng((job.seed, index))
+    categories = sorted({file.category for file in job.files})
+    category = categories[index % len(categories)]
+    members = [file for file in job.files if file.category == category]
+    rgb = read_rgb(members[int(rng.integers(len(members)))].path)
+    # Shrinking a picture now and then gives sharper pristine pixels than many photographs have.
+    if rng.random() < 0.4:
+        factor = rng.uniform(0.5, 1.0)
+        rgb = resize(
+            rgb,
+            max(job.size, int(rgb.shape[1] * factor)),
+            max(job.size, int(rgb.shape[0] * factor)),
+            "bicubic",
+        )
+    # Video carries limited range, pictures full range: the network meets both.
+    window = random_crop(luma(rgb, full_range=bool(rng.random() < 0.5)), job.size, rng)
+    window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
+    shares = np.array([share for share, _ in job.mix.shares.values()])
+    kind = int(rng.choice(len(shares), p=shares / shares.sum()))
+    _, degradation = list(job.mix.shares.values())[kind]
+    return degradation(window, rng), window, kind
+
+
+def _make(index: int) -> tuple[int, Uint8, Uint8, int]:
+    return (index, *make_pair(_job, index))
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """An opened bank; arrays are memory maps."""
+
+    degraded: Uint8
+    pristine: Uint8
+    conditions: NDArray[np.float32]
+    kinds: Uint8
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+def _arrays(folder: Path, count: int, size: int, scale: int, mode: str) -> dict[str, np.memmap]:
+    shapes = {
+        "degraded": ("degraded.u8", np.uint8, (count, size // scale, size // scale)),
+        "pristine": ("pristine.u8", np.uint8, (count, size, size)),
+        "conditions": ("conditions.f32", np.float32, (count, CONDITION_SIZE)),
+        "kinds": ("kinds.u8", np.uint8, (count,)),
+        "done": ("done.u8", np.uint8, (count,)),
+    }
+    maps = {}
+    for key, (name, dtype, shape) in shapes.items():
+        path = folder / name
+        fresh = mode == "r+" and not path.exists()
+        maps[key] = np.memmap(path, dtype=dtype, mode="w+" if fresh else mode, shape=shape)
+    return maps
+
+
+def build_bank(
+    folder: Path,
+    files: Sequence[ImageFile],
+    mix: Mix,
+    count: int,
+    *,
+    seed: int = 0,
+    size: int = SIZE,
+    workers: int = 2,
+) -> Bank:
+    """Make the missing items of a bank and open it. Interrupt and call again: it goes on where it stopped.
+
+    Raises TrainError when the folder holds a bank of another description.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    description = {
+        "count": count,
+        "seed": seed,
+        "size": size,
+        "scale": mix.scale,
+        "kinds": list(mix.shares),
+        "images": len(files),
+    }
+    card = folder / "bank.json"
+    if card.exists() and json.loads(card.read_text()) != description:
+        raise TrainError(
+            f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it"
+        )
+    card.write_text(json.dumps(description))
+    maps = _arrays(folder, count, size, mix.scale, "r+")
+    missing = np.flatnonzero(maps["done"] == 0)
+    job = _Job(files, mix, seed, size)
+    if len(missing):
+        with multiprocessing.get_context("fork").Pool(workers, _start, (job,)) as pool, progress() as bar:
+            task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
+            for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
+                maps["degraded"][index], maps["pristine"][index] = degraded, pristine
+                maps["conditions"][index] = band_statistics(degraded)
+                maps["kinds"][index] = kind
+                maps["done"][index] = 1
+                bar.advance(task)
+        for array in maps.values():
+            array.flush()
+    return open_bank(folder)
+
+
+def open_bank(folder: Path) -> Bank:
+    """Open a finished bank. Raises TrainError when there is none or it is unfinished."""
+    card = folder / "bank.json"
+    if not card.exists():
+        raise TrainError(f"no bank in '{folder}'; make one with `keenframe-train bank`")
+    description = json.loads(card.read_text())
+    maps = _arrays(folder, description["count"], description["size"], description["scale"], "r")
+    if not maps["done"].all():
+        done = int(np.count_nonzero(maps["done"]))
+        raise TrainError(
+            f"bank '{folder}' has {done} of {len(maps['done'])} pairs; run `keenframe-train bank` again"
+        )
+    return Bank(
+        maps["degraded"], maps["pristine"], maps["conditions"], maps["kinds"], tuple(description["kinds"])
+    )

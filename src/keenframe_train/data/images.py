@@ -1,0 +1,102 @@
+"""Image folders of any layout: find, group by category, split, read, crop, flip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from keenframe_train.errors import TrainError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+Uint8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One picture of a data set; `category` is the name of the folder it lies in."""
+
+    path: Path
+    category: str
+
+
+def find_images(roots: Path | Iterable[Path]) -> list[ImageFile]:
+    """All pictures below one or several folders, sorted by path so that every machine sees one order.
+
+    Raises TrainError when a folder is missing or holds no picture.
+    """
+    folders = [roots] if isinstance(roots, Path) else list(roots)
+    found: list[ImageFile] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrainError(f"data folder '{folder}' does not exist; pass --data with a folder of images")
+        found += [
+            ImageFile(path, path.parent.name if path.parent != folder else "images")
+            for path in sorted(folder.rglob("*"))
+            if path.suffix.lower() in SUFFIXES and path.is_file()
+        ]
+    if not found:
+        names = ", ".join(str(folder) for folder in folders)
+        raise TrainError(f"no image found below {names}; expected {', '.join(sorted(SUFFIXES))}")
+    return found
+
+
+def stratified_split(
+    files: Sequence[ImageFile], validation: float = 0.2, seed: int = 42
+) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Split into (train, validation), the same share of every category, deterministic in `seed`."""
+    if not 0.0 < validation < 1.0:
+        raise TrainError(f"validation share must lie between 0 and 1; got {validation}")
+    rng = np.random.default_rng(seed)
+    train: list[ImageFile] = []
+    held_out: list[ImageFile] = []
+    for category in sorted({file.category for file in files}):
+        members = [file for file in files if file.category == category]
+        order = rng.permutation(len(members))
+        cut = max(1, round(len(members) * validation)) if len(members) > 1 else 0
+        held_out += [members[i] for i in order[:cut]]
+        train += [members[i] for i in order[cut:]]
+    return train, held_out
+
+
+def read_rgb(path: Path) -> Uint8:
+    """(H, W, 3) uint8 RGB. Raises TrainError for what is no readable picture."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise TrainError(f"cannot read '{path}' as an image: {error}") from error
+
+
+def luma(rgb: Uint8, full_range: bool = False) -> Uint8:
+    """BT.601 luma of an (H, W, 3) uint8 RGB picture, (H, W) uint8: 16-235, or 0-255 with `full_range`."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    y = rgb.astype(np.float32) @ weights
+    if not full_range:
+        y = 16.0 + y * (219.0 / 255.0)
+    return np.rint(y).astype(np.uint8)
+
+
+def random_crop(image: Uint8, size: int, rng: np.random.Generator) -> Uint8:
+    """A (size, size[, 3]) window; a picture smaller than the window is mirrored at its edges first."""
+    short = [(0, max(0, size - edge)) for edge in image.shape[:2]]
+    if any(pad for _, pad in short):
+        image = np.pad(image, short + [(0, 0)] * (image.ndim - 2), mode="symmetric")
+    top = int(rng.integers(0, image.shape[0] - size + 1))
+    left = int(rng.integers(0, image.shape[1] - size + 1))
+    return image[top : top + size, left : left + size]
+
+
+def dihedral(image: NDArray, index: int) -> NDArray:
+    """One of the eight flips and 90 degree rotations of an (H, W[, C]) array; 0 is the identity."""
+    if index & 4:
+        image = image.swapaxes(0, 1)
+    if index & 2:
+        image = image[::-1]
+    if index & 1:
+        image = image[:, ::-1]
+    return image

@@ -1,0 +1,86 @@
+"""Degradations by name, and the mixes that `keen` and `keen-x2` train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from keenframe_train.data import degradations as d
+from keenframe_train.data.call import CALL, CALL_FULL, CALL_HALF, Call
+from keenframe_train.errors import TrainError
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A call's frame as it arrives, before the viewer enlarges it."""
+
+    call: Call
+
+    def __call__(self, image: d.Uint8, rng: np.random.Generator) -> d.Uint8:
+        return self.call.received(image, rng)
+
+
+PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
+    {
+        "clean": d.Identity(),
+        "r1": d.R1,
+        "r2": d.R2,
+        "r3": d.R3,
+        "r4": d.R4,
+        "r5": d.R5,
+        "call": CALL,
+        "call-full": CALL_FULL,
+        "call-half": CALL_HALF,
+        # For networks that enlarge by themselves: half the size comes back.
+        "x2": d.Shrink(kernels=("bicubic",), opencv_share=0.0),
+        "received-half": Received(CALL_HALF),
+    }
+)
+
+
+def preset(name: str) -> d.Degradation:
+    """A preset by name. Raises TrainError with the known names."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise TrainError(f"unknown degradation '{name}'; known: {', '.join(PRESETS)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Degradations with their shares; `scale` is how much larger the pristine picture is than the result."""
+
+    shares: MappingProxyType[str, tuple[float, d.Degradation]]
+    scale: int = 1
+
+
+_WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
+# The wide R1 and R2 variants meet both Pillow's and OpenCV's way of shrinking.
+MIXES: MappingProxyType[str, Mix] = MappingProxyType(
+    {
+        "keen": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.05, d.Identity()),
+                    "r1": (0.10, d.DownUp(opencv_share=0.25)),
+                    "r2": (0.20, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    "r3": (0.10, d.R3),
+                    "r4": (0.03, d.R4),
+                    "call": (0.52, CALL),
+                }
+            )
+        ),
+        "keen-x2": Mix(
+            MappingProxyType(
+                {
+                    "x2": (0.2, d.Shrink()),
+                    "blur-x2": (0.15, d.Compose((_WIDE_BLUR, d.Shrink()))),
+                    "call-half": (0.65, Received(CALL_HALF)),
+                }
+            ),
+            scale=2,
+        ),
+    }
+)

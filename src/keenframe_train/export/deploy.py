@@ -1,0 +1,103 @@
+"""The network as it is shipped: uint8 luma in, uint8 blocks out, every linear step folded into a neighbour.
+
+What the engines run best was found by timing (docs/log.md): the space-to-depth as a strided convolution, all
+element-wise work on (N, 16, H/4, W/4) with per-channel factors (a scalar makes OpenVINO reorder the whole plane),
+and the depth-to-space left to the caller, who does it ten times faster with a strided copy of int32 words.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from keenframe_train.nets.keen import BLOCK, SLOPE, Film, Keen, upsample_base
+
+PEAK = 255.0
+
+
+class DeployedFilm(nn.Module):
+    """Film with its 1 + scale folded into the bias: two small layers give scale and shift."""
+
+    def __init__(self, film: Film) -> None:
+        super().__init__()
+        scale_weight, shift_weight = film.linear.weight.detach().chunk(2)
+        scale_bias, shift_bias = film.linear.bias.detach().chunk(2)
+        self.film_scale = _linear(scale_weight, scale_bias + 1)
+        self.film_shift = _linear(shift_weight, shift_bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return x * self.film_scale(embedding)[:, :, None, None] + self.film_shift(embedding)[:, :, None, None]
+
+
+class DeployedKeen(nn.Module):
+    """forward(luma (1, 1, H, W) uint8, condition (1, 128) float32, strength (1,) float32) ->
+    (blocks (1, h, w, 16) uint8, residual (1, h, w, 16) float32), h = scale * H / 4: the runtime's graph contract
+    (`keenframe.zoo.spec`). Residual in code values of 8 bits, at strength 1.
+    """
+
+    def __init__(self, model: Keen) -> None:
+        super().__init__()
+        config = model.config
+        r = config.input_block
+        self.scale = config.scale
+        identity = torch.eye(r * r).reshape(r * r, 1, r, r)
+        self.pixels = _conv(identity, None, stride=r)
+        dct = model.input_dct / model.input_std[:, None] / PEAK
+        self.bands = _conv(dct[:, :, None, None], -model.input_mean / model.input_std)
+        if self.scale == 2:
+            self.base = _conv(_enlarging_kernel(), None, stride=r)
+        first, last = model.embed[0], model.embed[1]
+        weight = first.weight.detach() / model.condition_std
+        self.embed_linear = _linear(weight, first.bias.detach() - weight @ model.condition_mean)
+        self.embed_act = last
+        self.head, self.head_film = model.head, DeployedFilm(model.head_film)
+        self.down, self.up, self.tail = model.down, model.up, model.tail
+        self.first = nn.ModuleList(block.first for block in model.blocks)
+        self.films = nn.ModuleList(DeployedFilm(block.film) for block in model.blocks)
+        self.second = nn.ModuleList(block.second for block in model.blocks)
+        idct = (model.output_dct * model.output_std[:, None]).T * PEAK
+        self.idct = _conv(idct[:, :, None, None], None)
+        self.register_buffer("ones", torch.ones(1, BLOCK * BLOCK, 1, 1))
+
+    def forward(self, luma: Tensor, condition: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+        plane = luma.float()
+        pixels = self.pixels(plane)
+        embedding = self.embed_act(self.embed_linear(condition))
+        skip = F.leaky_relu(self.head_film(self.head(self.bands(pixels)), embedding), SLOPE)
+        x = F.leaky_relu(self.down(skip), SLOPE)
+        for first, film, second in zip(self.first, self.films, self.second, strict=True):
+            x = x + second(F.leaky_relu(film(first(x), embedding), SLOPE))
+        residual = self.idct(self.tail(F.leaky_relu(skip + F.pixel_shuffle(self.up(x), 2), SLOPE)))
+        base = pixels if self.scale == 1 else self.base(F.pad(plane, (2, 2, 2, 2), mode="replicate"))
+        sharpened = torch.clamp(torch.round(base + residual * (self.ones * strength)), 0, PEAK)
+        return sharpened.to(torch.uint8).permute(0, 2, 3, 1), residual.permute(0, 2, 3, 1)
+
+
+def _conv(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:
+    layer = nn.Conv2d(
+        weight.shape[1], weight.shape[0], weight.shape[2], stride=stride, bias=bias is not None
+    )  # fmt: skip
+    layer.weight = nn.Parameter(weight.detach().clone().contiguous(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight = nn.Parameter(weight.detach().clone().contiguous(), requires_grad=False)
+    layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer
+
+
+def _enlarging_kernel() -> Tensor:
+    """(16, 1, 6, 6): a 4x4 block of the x2 enlarged plane from the 6x6 input pixels around a 2x2 block."""
+    kernel = torch.zeros(BLOCK * BLOCK, 1, 6, 6)
+    for y in range(6):
+        for x in range(6):
+            # The impulse response, far from any edge: the block's own 2x2 pixels start at (8, 8).
+            plane = torch.zeros(1, 1, 20, 20)
+            plane[0, 0, 6 + y, 6 + x] = 1
+            kernel[:, 0, y, x] = upsample_base(plane)[0, 0, 16:20, 16:20].reshape(-1)
+    return kernel

@@ -1,0 +1,156 @@
+"""`keen`: the student that runs on every frame of a call.
+
+Luma goes through a space-to-depth body, where a pixel's neighbourhood lies in the channels and a convolution costs
+a sixteenth (Shi et al. 2016, run backwards). Fed raw sub-pixels such a body learns nothing: the sixteen channels
+are nearly equal and the useful differences drown. So the body sees each block's DCT with the mean removed and
+every band scaled to unit size, and predicts DCT coefficients of the correction in the same manner; both steps
+are linear 1x1 convolutions that fold into the first and last layer at export.
+
+A half-resolution trunk gives the field of view of a coding block at a quarter of the cost, and the condition
+vector (`keenframe.condition`) tells it what kind of damage it looks at (FiLM, Perez et al. 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from keenframe.condition import CONDITION_SIZE, dct_matrix
+
+BLOCK = 4
+SLOPE = 0.1  # LeakyReLU: as fast as ReLU and it does not die; PReLU breaks the engines' fusion
+
+
+@dataclass(frozen=True, slots=True)
+class KeenConfig:
+    """Shape of a `keen` network.
+
+    scale 1 keeps the size, 2 doubles it. head: channels at 1/4 of the output size. trunk: channels at 1/8.
+    blocks: residual blocks of two 3x3 convolutions in the trunk.
+    """
+
+    scale: int = 1
+    head: int = 32
+    trunk: int = 64
+    blocks: int = 2
+    embedding: int = 32
+
+    @property
+    def input_block(self) -> int:
+        """Edge of the input block that becomes one position of the body."""
+        return BLOCK // self.scale
+
+    @property
+    def size_multiple(self) -> int:
+        """Input height and width must be multiples of this."""
+        return 2 * self.input_block
+
+
+class Film(nn.Module):
+    """Scale and shift of channels by an embedding; the identity at the start."""
+
+    def __init__(self, embedding: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(embedding, 2 * channels)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.linear(embedding)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
+class Block(nn.Module):
+    """x + conv(act(film(conv(x)))), (N, C, H, W) -> same."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.film = Film(embedding, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight.mul_(0.1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return x + self.second(F.leaky_relu(self.film(self.first(x), embedding), SLOPE))
+
+
+def upsample_base(x: Tensor) -> Tensor:
+    """The enlarged input that a x2 network corrects: bicubic (a = -0.75), half-pixel centres, edges repeated."""
+    return F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
+
+
+class Keen(nn.Module):
+    """Luma and condition in, sharpened luma out.
+
+    forward(luma (N, 1, H, W) float32 0-1, condition (N, 128) float32) -> (N, 1, scale*H, scale*W) float32, not
+    clipped. H and W are multiples of `config.size_multiple`.
+    """
+
+    def __init__(self, config: KeenConfig = KeenConfig()) -> None:
+        super().__init__()
+        self.config = config
+        r, head, trunk = config.input_block, config.head, config.trunk
+        self.register_buffer("input_dct", _block_dct(r))
+        self.register_buffer("output_dct", _block_dct(BLOCK))
+        # Set from the training pairs by `calibrate`: without it the network would be badly scaled, not wrong.
+        self.register_buffer("input_mean", torch.zeros(r * r))
+        self.register_buffer("input_std", torch.ones(r * r))
+        self.register_buffer("output_std", torch.full((BLOCK * BLOCK,), 0.02))
+        self.register_buffer("condition_mean", torch.zeros(CONDITION_SIZE))
+        self.register_buffer("condition_std", torch.ones(CONDITION_SIZE))
+        self.embed = nn.Sequential(nn.Linear(CONDITION_SIZE, config.embedding), nn.LeakyReLU(SLOPE))
+        self.head = nn.Conv2d(r * r, head, 3, padding=1)
+        self.head_film = Film(config.embedding, head)
+        self.down = nn.Conv2d(head, trunk, 2, stride=2)
+        self.blocks = nn.ModuleList(Block(trunk, config.embedding) for _ in range(config.blocks))
+        self.up = nn.Conv2d(trunk, 4 * head, 1)
+        self.tail = nn.Conv2d(head, BLOCK * BLOCK, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
+    @torch.no_grad()
+    def calibrate(self, degraded: Tensor, pristine: Tensor, conditions: Tensor) -> None:
+        """Set the band statistics from pairs: degraded (N, 1, H, W), pristine (N, 1, sH, sW) in 0-1."""
+        bands = self._bands(degraded)
+        self.input_mean.copy_(bands.mean((0, 2, 3)))
+        self.input_std.copy_(bands.std((0, 2, 3)).clamp_min(1e-3))
+        error = F.pixel_unshuffle(pristine - self.base(degraded), BLOCK)
+        self.output_std.copy_(
+            torch.einsum("kc,nchw->nkhw", self.output_dct, error).std((0, 2, 3)).clamp_min(1e-3)
+        )
+        self.condition_mean.copy_(conditions.mean(0))
+        self.condition_std.copy_(conditions.std(0).clamp_min(0.1))
+
+    def base(self, luma: Tensor) -> Tensor:
+        """What the residual is added to."""
+        return luma if self.config.scale == 1 else upsample_base(luma)
+
+    def _bands(self, luma: Tensor) -> Tensor:
+        blocks = F.pixel_unshuffle(luma, self.config.input_block)
+        return torch.einsum("kc,nchw->nkhw", self.input_dct, blocks)
+
+    def residual_bands(self, luma: Tensor, condition: Tensor) -> Tensor:
+        """DCT coefficients of the correction, unit-sized bands, (N, 16, sH/4, sW/4)."""
+        embedding = self.embed((condition - self.condition_mean) / self.condition_std)
+        bands = (self._bands(luma) - self.input_mean[:, None, None]) / self.input_std[:, None, None]
+        skip = F.leaky_relu(self.head_film(self.head(bands), embedding), SLOPE)
+        x = F.leaky_relu(self.down(skip), SLOPE)
+        for block in self.blocks:
+            x = block(x, embedding)
+        return self.tail(F.leaky_relu(skip + F.pixel_shuffle(self.up(x), 2), SLOPE))
+
+    def forward(self, luma: Tensor, condition: Tensor) -> Tensor:
+        bands = self.residual_bands(luma, condition).float() * self.output_std[:, None, None]
+        with torch.autocast(luma.device.type, enabled=False):
+            residual = torch.einsum("kc,nkhw->nchw", self.output_dct, bands)
+        return self.base(luma) + F.pixel_shuffle(residual, BLOCK)
+
+
+def _block_dct(size: int) -> Tensor:
+    """Orthonormal 2-D DCT on flattened blocks, (size*size, size*size): bands = matrix @ pixels."""
+    one = torch.from_numpy(dct_matrix(size))
+    return torch.kron(one, one)

@@ -1,0 +1,88 @@
+"""Fixtures: small models, pictures with structure, and a cache folder of the tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from keenframe.engines.select import available_engines
+from keenframe.sharpener import Sharpener
+from keenframe.zoo.store import MODELS
+from models import build
+
+EMBEDDED = sorted(path.stem for path in MODELS.glob("*.onnx"))
+CPU_ENGINES = [name for name in available_engines() if name in ("openvino", "onnxruntime")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Measurements of engines go here and not into the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KEENFRAME_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def identity_model(model_folder: Path) -> Path:
+    """Same size, no residual."""
+    return build(model_folder / "identity.onnx", amount=0.0)
+
+
+@pytest.fixture(scope="session")
+def unsharp_model(model_folder: Path) -> Path:
+    """Same size, an unsharp mask whose amount follows the condition; receptive field radius 8."""
+    return build(model_folder / "unsharp.onnx", amount=0.2)
+
+
+@pytest.fixture(scope="session")
+def double_model(model_folder: Path) -> Path:
+    """Twice the size, bilinear base, unsharp residual."""
+    return build(model_folder / "double.onnx", amount=0.2, scale=2)
+
+
+@pytest.fixture(scope="session")
+def plain_double_model(model_folder: Path) -> Path:
+    """Twice the size, bilinear base, no residual, no condition."""
+    return build(model_folder / "plain-double.onnx", amount=0.0, scale=2, conditioned=False)
+
+
+@pytest.fixture(params=CPU_ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each installed CPU engine."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=["unsharp", "identity", *EMBEDDED])
+def same_size(request: pytest.FixtureRequest, engine: str) -> Iterator[Sharpener]:
+    """A same-size Sharpener for each small and each embedded model, on each engine."""
+    name: str = request.param
+    model = request.getfixturevalue(f"{name}_model") if name in ("unsharp", "identity") else name
+    if name.endswith("keen"):
+        model = "keen-float"
+    with Sharpener(model, engine, threads=1) as sharpener:
+        if sharpener.scale != 1:
+            pytest.skip("enlarges")
+        yield sharpener
+
+
+def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: coloured blocks of several sizes over a gradient, with mild noise."""
+    random = np.random.default_rng(seed)
+    image = np.linspace(40, 160, width)[None, :, None] + np.zeros((height, 1, 3))
+    for size in (48, 13, 5):
+        rows, columns = -(-height // size), -(-width // size)
+        blocks = random.normal(0, 25, (rows, columns, 3)).repeat(size, 0).repeat(size, 1)
+        image = image + blocks[:height, :width]
+    image = image + random.normal(0, 2, image.shape)
+    return np.rint(image).clip(0, 255).astype(np.uint8)
