@@ -174,7 +174,7 @@ class Sharpener:
         return buffer
 
     def _output(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> Plane:
-        """Memory for a result: from the pool for a stream; new for a still, whose size may never come back."""
+        """Memory for a result: pooled for a stream; new for a still, whose size may never come again."""
         return np.empty(shape, dtype) if still else self._pool.take(shape, dtype)
 
     def _padded(self, plane: Plane) -> tuple[int, int]:
