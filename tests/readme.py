@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -19,14 +20,11 @@ def commands(program: str) -> list[list[str]]:
     return [words[1:] for words in split if words and words[0] == program]
 
 
-def unknown(words: list[str], command: object) -> list[str]:
+def unknown(words: list[str], command: Any) -> list[str]:
     """The words of a command line that `command`, a Click group, has no subcommand or option for."""
-    from click import Group
-
-    assert isinstance(command, Group)
     place = command
     for word in words:
-        if not isinstance(place, Group) or word.startswith("-"):
+        if not hasattr(place, "commands") or word.startswith("-"):
             break
         if word not in place.commands:
             return [word]
