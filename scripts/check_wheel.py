@@ -15,7 +15,7 @@ def missing_from(wheel: Path) -> list[str]:
         path.relative_to(PACKAGE.parent).as_posix()
         for folder in ("zoo/models", "samples")
         for path in sorted((PACKAGE / folder).glob("*"))
-        if path.is_file()
+        if path.is_file() and not path.name.startswith(".")
     ]
     missing = [name for name in [*wanted, "keenframe/py.typed"] if name not in names]
     if not any(name.endswith("licenses/LICENSE") for name in names):
