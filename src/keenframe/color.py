@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LUMA_WEIGHTS: dict[str, tuple[int, int, int]] = {"bt601": (77, 150, 29), "bt709": (54, 183, 19)}
 _LUMA_WEIGHTS_FLOAT = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
 # Rows handled at once: temporaries stay in the processor's cache and no full plane is allocated.
-_ROWS = 32
+_ROWS = 16
 
 _local = threading.local()
 
@@ -108,7 +108,7 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
     """
     red, green, blue = _LUMA_WEIGHTS.get(matrix, _LUMA_WEIGHTS["bt709"])
     dtype = np.uint16 if rgb.dtype == np.uint8 else np.uint32
-    for top in np.arange(0, rgb.shape[0], _ROWS):
+    for top in range(0, rgb.shape[0], _ROWS):
         rows = rgb[top : top + _ROWS]
         luma = np.multiply(rows[:, :, 0], red, dtype=dtype)
         luma += np.multiply(rows[:, :, 1], green, dtype=dtype)
@@ -122,7 +122,7 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
 def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8]) -> None:
     """Round (H, W) uint16 code values of `bit_depth` bits to 8 bits into `out`: a shift, or /257 for 16
     bits."""
-    for top in np.arange(0, plane.shape[0], _ROWS):
+    for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS].astype(np.uint32)
         if bit_depth == 16:
             out[top : top + _ROWS] = (rows + 128) // 257
@@ -134,7 +134,7 @@ def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8])
 def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
     """Add gain * residual (H, W), rounded and clipped to 0..maximum, to (H, W) or every channel of (H, W,
     C)."""
-    for top in np.arange(0, plane.shape[0], _ROWS):
+    for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS]
         added = residual[top : top + _ROWS] * np.float32(gain)
         total = rows + (added[:, :, None] if plane.ndim == 3 else added)
@@ -162,10 +162,9 @@ def enlarge(
         return
     maximum = int(np.iinfo(plane.dtype).max) if maximum is None else maximum
     vertical, horizontal = _phases(filter, scale, 0.0), _phases(filter, scale, -0.25 if left_sited else 0.0)
-    rows = _ROWS // scale
     columns = np.arange(-_REACH, plane.shape[1] + _REACH).clip(0, plane.shape[1] - 1)
-    for top in range(0, plane.shape[0], rows):
-        count = min(rows, plane.shape[0] - top)
+    for top in range(0, plane.shape[0], _ROWS):
+        count = min(_ROWS, plane.shape[0] - top)
         around = np.arange(top - _REACH, top + count + _REACH).clip(0, plane.shape[0] - 1)
         source = plane[around].astype(np.float32)
         tall = _interleave(source, vertical, count)

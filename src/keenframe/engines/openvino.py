@@ -99,7 +99,8 @@ class OpenVinoEngine(Engine[_Request]):
             self._condition[0] = condition
         try:
             prepared.request.set_tensor("luma", _tensor(luma[None, None]))
-            prepared.request.infer()
+            # Otherwise it copies the output, which is bound to our own memory already.
+            prepared.request.infer(share_outputs=True)
         except Exception as error:
             raise EngineError(
                 f"OpenVINO failed on model {self.model.name!r}: {_first_line(error)}"
