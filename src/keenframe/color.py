@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 # Luma weights of R, G, B in 1/256, of sum 256: exact for greys.
 _LUMA_WEIGHTS: dict[str, tuple[int, int, int]] = {"bt601": (77, 150, 29), "bt709": (54, 183, 19)}
-_LUMA_WEIGHTS_FLOAT = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
 # Rows handled at once: temporaries stay in the processor's cache and no full plane is allocated.
 _ROWS = 16
+
+# Samples that the longest enlarging filter reaches to either side.
+_REACH = 2
 
 _local = threading.local()
 
@@ -120,8 +122,7 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
 
 
 def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8]) -> None:
-    """Round (H, W) uint16 code values of `bit_depth` bits to 8 bits into `out`: a shift, or /257 for 16
-    bits."""
+    """Round (H, W) uint16 code values of 9 to 16 bits to 8 bits into `out`; 16 bits span 0..65535."""
     for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS].astype(np.uint32)
         if bit_depth == 16:
@@ -132,8 +133,10 @@ def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8])
 
 
 def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
-    """Add gain * residual (H, W), rounded and clipped to 0..maximum, to (H, W) or every channel of (H, W,
-    C)."""
+    """Add gain * residual (H, W) to a plane (H, W) or to every channel of (H, W, C), in place.
+
+    Rounded and clipped to 0..maximum.
+    """
     for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS]
         added = residual[top : top + _ROWS] * np.float32(gain)
@@ -150,8 +153,7 @@ def enlarge(
     left_sited: bool = False,
     maximum: int | None = None,
 ) -> None:
-    """Enlarge a (H, W) or (H, W, C) uint8 or uint16 plane `scale` times into `out`, whose size may be cut
-    short.
+    """Enlarge a (H, W) or (H, W, C) uint8 or uint16 plane `scale` times into `out`, cut to the size of `out`.
 
     filter: "bilinear" or "bicubic" (a = -0.75), half-pixel centres, edges replicated. left_sited: the plane
     is chroma that lies on the left one of its two luma samples (MPEG-2, H.264, VP9 and AV1 unless told
@@ -172,10 +174,6 @@ def enlarge(
         np.rint(wide, out=wide).clip(0, maximum, out=wide)
         target = out[top * scale : (top + count) * scale]
         np.copyto(target, wide[: target.shape[0], : target.shape[1]], casting="unsafe")
-
-
-# Samples that the longest filter reaches to either side.
-_REACH = 2
 
 
 def _phases(filter: str, scale: int, siting: float) -> list[tuple[int, list[float]]]:
@@ -199,8 +197,7 @@ def _phases(filter: str, scale: int, siting: float) -> list[tuple[int, list[floa
 
 
 def _interleave(source: Plane, phases: list[tuple[int, list[float]]], count: int) -> NDArray[np.float32]:
-    """Filter along axis 0 with each phase and interleave; `source` has `_REACH` samples more at either
-    end."""
+    """Filter along axis 0 with each phase and interleave; `source` is `_REACH` longer at either end."""
     out = np.empty((count * len(phases), *source.shape[1:]), np.float32)
     for phase, (offset, weights) in enumerate(phases):
         start = _REACH + offset
