@@ -22,7 +22,7 @@ def test_import_loads_nothing_heavy() -> None:
 
 
 def test_sharpening_needs_neither_torch_nor_onnx() -> None:
-    code = "import sys; from keenframe import Sharpener, Frame; print('torch' in sys.modules, 'onnx' in sys.modules)"
+    code = "import sys; from keenframe import Sharpener; print('torch' in sys.modules, 'onnx' in sys.modules)"
     assert run(code) == "False False"
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import EMBEDDED, picture
-from keenframe import color, sharpener
+from keenframe import color, conditioning, sharpener
 from keenframe.errors import EngineError, InputError, ModelError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS
@@ -116,7 +116,7 @@ def test_sixteen_bits_are_the_eight_bits_finer(same_size: Sharpener) -> None:
 SIDES = st.one_of(st.integers(16, 40), st.integers(41, 150))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(height=SIDES, width=SIDES, strength=st.floats(0.01, 2.0), seed=st.integers(0, 9))
 def test_any_size_keeps_its_pixels_away_from_the_padding(
     engine: str, unsharp_model: Path, height: int, width: int, strength: float, seed: int
@@ -132,7 +132,7 @@ def test_any_size_keeps_its_pixels_away_from_the_padding(
     np.testing.assert_array_equal(sharp, expected[:height, :width])
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(height=st.integers(16, 70), width=st.integers(16, 70), format=st.sampled_from(FORMATS))
 def test_doubling_any_size(engine: str, double_model: Path, height: int, width: int, format: str) -> None:
     frame = video_frame(height, width, format)
@@ -239,8 +239,10 @@ def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("format", ["i420", "nv12", "i420p10"])
 @pytest.mark.parametrize("name", ["unsharp_model", "double_model"])
 def test_a_stream_allocates_no_planes(
-    engine: str, name: str, format: str, request: pytest.FixtureRequest
+    engine: str, name: str, format: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Not even one plane; the condition, which takes a sample of bounded size now and then, aside."""
+    monkeypatch.setattr(conditioning, "band_statistics", lambda luma: np.ones(128, np.float32))
     frames = [video_frame(362, 642, format, pts) for pts in range(4)]
     with Sharpener(request.getfixturevalue(name), engine, threads=1) as stream:
         for _ in range(4):
@@ -256,10 +258,7 @@ def test_a_stream_allocates_no_planes(
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    # The condition's 64x64 products and rows in the making; a plane of the smallest kind is 232 kB at scale 1.
-    condition_bytes = 3 * 4 * 3600 * 64
-    assert peak - before < condition_bytes
-    assert sharp.luma.nbytes >= 362 * 642
+    assert peak - before < sharp.width * sharp.height
 
 
 def test_frames_that_are_kept_are_not_overwritten(engine: str, unsharp_model: Path) -> None:

@@ -203,3 +203,11 @@ def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:
         raise TrainError("no tensor of the starting checkpoint fits this network; check --start")
     model.load_state_dict({**own, **matching})
     return len(matching)
+
+
+def default_precision() -> str:
+    """bf16 where the hardware multiplies it, else float32."""
+    if torch.cuda.is_available():
+        return "bf16-mixed"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"

@@ -2,10 +2,11 @@
 
 A degradation is a frozen dataclass called with `(image, rng)`: image (H, W) or (H, W, 3) uint8, RGB order,
 0-255; the result has the same shape and dtype, whatever happened in between, so that any two compose and every
-result has its pristine twin (`Shrink` alone gives a smaller picture). All randomness comes from `rng`: one seed, one picture.
+result has its pristine twin (`Shrink` alone gives a smaller picture). All randomness comes from `rng`: one
+seed, one picture.
 
-The five `R…` presets follow ../shared reports R1-R5 as closely as they are stated; where a report is silent the
-choice is written beside the field. The call preset, with real codecs, is in `call.py`.
+The presets R1-R5 are those of the five source systems' reports, as far as these state them; where a report is
+silent the choice is written beside the preset. The call preset, with real codecs, is in `call.py`.
 """
 
 from __future__ import annotations

@@ -115,7 +115,11 @@ def run_session(
 def depth_to_space(blocks: NDArray) -> NDArray:
     """(h, w, 16) -> (4h, 4w), the channel being 4 * row + column."""
     rows, columns = blocks.shape[:2]
-    return blocks.reshape(rows, columns, BLOCK, BLOCK).transpose(0, 2, 1, 3).reshape(rows * BLOCK, columns * BLOCK)
+    return (
+        blocks.reshape(rows, columns, BLOCK, BLOCK)
+        .transpose(0, 2, 1, 3)
+        .reshape(rows * BLOCK, columns * BLOCK)
+    )
 
 
 @torch.no_grad()

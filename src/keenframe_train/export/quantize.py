@@ -18,7 +18,9 @@ Frame = tuple[NDArray[np.uint8], NDArray[np.float32]]
 _FLOAT = (".*(pixels|bands|base|embed|film|idct).*",)
 
 
-def quantize(graph: onnx.ModelProto, frames: Sequence[Frame], keep_float: Sequence[str] = ()) -> onnx.ModelProto:
+def quantize(
+    graph: onnx.ModelProto, frames: Sequence[Frame], keep_float: Sequence[str] = ()
+) -> onnx.ModelProto:
     """Post-training INT8 of a deployed graph.
 
     frames: (luma (H, W) uint8, condition (128,) float32) pairs to calibrate on.

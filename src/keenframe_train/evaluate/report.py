@@ -1,0 +1,90 @@
+"""Tables of an evaluation, as Markdown beside every single score, and in a README between two markers."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from keenframe import Sharpener
+from keenframe_train.data.folders import validation_only
+from keenframe_train.data.images import ImageFile
+from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.clips import clips_table, evaluate_clips
+from keenframe_train.evaluate.stills import KINDS, evaluate_stills, save_scores, stills_table
+
+X2_KINDS = ("x2", "received-half")
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+_CLIP_SUFFIXES = {".mkv", ".mp4", ".webm", ".mov", ".avi"}
+
+
+def write_report(
+    data: Path,
+    models: Sequence[str],
+    kinds: Sequence[str] | None,
+    clips: Path | None,
+    frames: int,
+    results: Path,
+    engine: str,
+    workers: int | None,
+    limit: int | None,
+    readme: Path | None,
+) -> str:
+    """Evaluate, write `results`/{stills,clips}.jsonl and results.md, and give the Markdown."""
+    files = validation_only(data)
+    if limit is not None:
+        files = _first_of_each(files, limit)
+    scales = {}
+    for model in models:
+        with Sharpener(model, engine=engine) as sharpener:
+            scales[model] = (sharpener.scale, sharpener.spec)
+    default = [*(KINDS if 1 in _values(scales) else ()), *(X2_KINDS if 2 in _values(scales) else ())]
+    results.mkdir(parents=True, exist_ok=True)
+    scores = evaluate_stills(files, models, tuple(kinds or default), engine=engine, workers=workers)
+    save_scores(results / "stills.jsonl", scores)
+    parts = [f"Luma of {len(files)} validation pictures, {platform.processor() or platform.machine()}.\n"]
+    for model in models:
+        scale, spec = scales[model]
+        title = f"`{model}` ({spec.precision}, version {spec.version})"
+        what = (
+            "input → output and gain by category"
+            if scale == 1
+            else "bicubic x2 → output and gain by category"
+        )
+        parts.append(f"**{title}**: {what}.\n\n{stills_table(scores, model)}")
+    if clips is not None:
+        found = sorted(path for path in clips.iterdir() if path.suffix.lower() in _CLIP_SUFFIXES)
+        if not found:
+            raise TrainError(f"no clip in '{clips}'; expected {', '.join(sorted(_CLIP_SUFFIXES))}")
+        clip_scores = evaluate_clips(found, models, frames=frames, engine=engine)
+        lines = "".join(json.dumps(asdict(score), sort_keys=True) + "\n" for score in clip_scores)
+        (results / "clips.jsonl").write_text(lines)
+        parts.append(f"**Clips**: {len(found)} webcam clips, halved, then sent; gain over the input.\n\n")
+        parts[-1] += clips_table(clip_scores)
+    text = "\n".join(parts)
+    (results / "results.md").write_text(text)
+    if readme is not None:
+        _insert(readme, text)
+    return text
+
+
+def _values(scales: dict[str, tuple[int, object]]) -> set[int]:
+    return {scale for scale, _ in scales.values()}
+
+
+def _first_of_each(files: Sequence[ImageFile], limit: int) -> list[ImageFile]:
+    categories = sorted({file.category for file in files})
+    return [file for c in categories for file in [f for f in files if f.category == c][:limit]]
+
+
+def _insert(readme: Path, text: str) -> None:
+    old = readme.read_text()
+    if BEGIN not in old or END not in old:
+        raise TrainError(f"'{readme}' has no section between '{BEGIN}' and '{END}'")
+    head, rest = old.split(BEGIN, 1)
+    _, tail = rest.split(END, 1)
+    temporary = readme.with_suffix(".part")
+    temporary.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+    temporary.replace(readme)
