@@ -56,6 +56,7 @@ class Mix:
     scale: int = 1
 
 
+_CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
 _WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
 # The wide R1 and R2 variants meet both Pillow's and OpenCV's way of shrinking.
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
@@ -63,12 +64,14 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
         "keen": Mix(
             MappingProxyType(
                 {
-                    "clean": (0.05, d.Identity()),
-                    "r1": (0.10, d.DownUp(opencv_share=0.25)),
-                    "r2": (0.20, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
-                    "r3": (0.10, d.R3),
-                    "r4": (0.03, d.R4),
-                    "call": (0.52, CALL),
+                    "clean": (0.04, d.Identity()),
+                    "r1": (0.07, d.DownUp(opencv_share=0.25)),
+                    "r2": (0.17, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    "r3": (0.08, d.R3),
+                    "r4": (0.02, d.R4),
+                    "call-small": (0.27, _CALL_SMALL),
+                    # There is little to win on frames of full size, so they need many to be heard at all.
+                    "call-full": (0.35, CALL_FULL),
                 }
             )
         ),

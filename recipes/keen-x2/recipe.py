@@ -1,0 +1,13 @@
+"""keen-x2: a half-size call frame in, the full size out; the body of `keen`, with another head and base."""
+
+from keenframe_train.nets.keen import KeenConfig
+from keenframe_train.recipe import Recipe
+
+RECIPE = Recipe(
+    name="keen-x2",
+    network=KeenConfig(scale=2, head=32, trunk=64, blocks=3),
+    mix="keen-x2",
+    bank_items=12_000,
+    steps=60_000,
+    description="Half-size call frame in, sharp full-size frame out",
+)

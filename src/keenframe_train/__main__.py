@@ -1,0 +1,5 @@
+"""`python -m keenframe_train`."""
+
+from keenframe_train.cli import main
+
+main()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keenframe.condition import band_statistics
+from keenframe_train.data.bank import Bank, build_bank, open_bank
+from keenframe_train.data.batches import BankBatches
+from keenframe_train.data.folders import train_and_validation, validation_only
+from keenframe_train.data.images import ImageFile, dihedral, find_images, luma, random_crop, read_rgb, stratified_split
+from keenframe_train.data.presets import MIXES
+from keenframe_train.data.validation import make_sample
+from keenframe_train.errors import TrainError
+
+from .conftest import picture
+
+
+def test_split_is_stratified_disjoint_and_repeatable() -> None:
+    files = [ImageFile(Path(f"{c}/{i}.png"), c) for c, n in (("a", 50), ("b", 10), ("c", 5)) for i in range(n)]
+    train, held_out = stratified_split(files, 0.2, seed=1)
+    assert Counter(f.category for f in held_out) == {"a": 10, "b": 2, "c": 1}
+    assert not set(train) & set(held_out) and len(train) + len(held_out) == len(files)
+    assert stratified_split(files, 0.2, seed=1) == (train, held_out)
+    assert stratified_split(files, 0.2, seed=2) != (train, held_out)
+
+
+def test_folders_with_and_without_a_validation_part(data: Path, tmp_path: Path) -> None:
+    train, held_out = train_and_validation(data)
+    assert (len(train), len(held_out)) == (8, 4)
+    assert validation_only(data) == held_out
+    for index in range(10):
+        Image.fromarray(picture(index, 40, 40)).save(tmp_path / f"{index}.png")
+    train, held_out = train_and_validation(tmp_path)
+    assert (len(train), len(held_out)) == (8, 2)
+
+
+def test_missing_empty_and_broken_data_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="does not exist"):
+        find_images(tmp_path / "nowhere")
+    with pytest.raises(TrainError, match="no image found"):
+        find_images(tmp_path)
+    (tmp_path / "bad.png").write_bytes(b"not a picture")
+    with pytest.raises(TrainError, match=r"cannot read .*bad\.png"):
+        read_rgb(tmp_path / "bad.png")
+
+
+def test_luma_ranges() -> None:
+    white, black = np.full((2, 2, 3), 255, np.uint8), np.zeros((2, 2, 3), np.uint8)
+    assert luma(white)[0, 0] == 235 and luma(black)[0, 0] == 16
+    assert luma(white, True)[0, 0] == 255 and luma(black, True)[0, 0] == 0
+
+
+def test_crops_and_the_eight_turns() -> None:
+    image = picture(20, 40, 50)
+    crop = random_crop(image, 64, np.random.default_rng(0))
+    assert crop.shape == (64, 64, 3)
+    turns = {dihedral(image[:16, :16, 0], k).tobytes() for k in range(8)}
+    assert len(turns) == 8
+
+
+def test_bank_items_depend_on_seed_and_index_alone(data: Path, bank: Bank, tmp_path: Path) -> None:
+    again = build_bank(tmp_path, find_images(data / "train-0"), MIXES["keen"], 48, size=160, workers=1)
+    assert np.array_equal(again.degraded, bank.degraded) and np.array_equal(again.kinds, bank.kinds)
+    for item in (0, 17):
+        assert np.array_equal(bank.conditions[item], band_statistics(bank.degraded[item]))
+    clean = bank.kinds == list(bank.names).index("clean")
+    assert np.array_equal(bank.degraded[clean], bank.pristine[clean])
+
+
+def test_bank_resumes_and_refuses_another_description(data: Path, tmp_path: Path) -> None:
+    files = find_images(data / "train-0")
+    whole = build_bank(tmp_path, files, MIXES["keen"], 12, size=160, workers=1)
+    kept = whole.degraded[5].copy()
+    done = np.memmap(tmp_path / "done.u8", np.uint8, "r+")
+    done[5:] = 0
+    np.memmap(tmp_path / "degraded.u8", np.uint8, "r+", shape=(12, 160, 160))[5:] = 0
+    done.flush()
+    with pytest.raises(TrainError, match="has 5 of 12 pairs"):
+        open_bank(tmp_path)
+    resumed = build_bank(tmp_path, files, MIXES["keen"], 12, size=160, workers=1)
+    assert np.array_equal(resumed.degraded[5], kept)
+    with pytest.raises(TrainError, match="holds another bank"):
+        build_bank(tmp_path, files, MIXES["keen"], 13, size=160, workers=1)
+    with pytest.raises(TrainError, match="no bank in"):
+        open_bank(tmp_path / "nowhere")
+    assert json.loads((tmp_path / "bank.json").read_text())["kinds"] == list(MIXES["keen"].shares)
+
+
+def test_batches_are_a_function_of_the_step_and_split_among_ranks(bank: Bank) -> None:
+    batches = BankBatches(bank, 6, 64, 100, seed=3)
+    x, y, condition = batches[7]
+    assert x.shape == y.shape == (6, 1, 64, 64) and condition.shape == (6, 128)
+    assert all(bool((a == b).all()) for a, b in zip(batches[7], (x, y, condition), strict=True))
+    assert not bool((batches[8][0] == x).all())
+    halves = [BankBatches(bank, 6, 64, 100, seed=3, rank=r, world=2)[7][0] for r in range(2)]
+    assert bool((halves[0] == x[0::2]).all()) and bool((halves[1] == x[1::2]).all())
+
+
+def test_x2_batches_show_the_same_place_at_two_sizes(data: Path, tmp_path: Path) -> None:
+    bank = build_bank(tmp_path, find_images(data / "train-0"), MIXES["keen-x2"], 12, size=160, workers=1)
+    x, y, _ = BankBatches(bank, 8, 64, 10, seed=0, scale=2)[0]
+    assert x.shape == (8, 1, 32, 32) and y.shape == (8, 1, 64, 64)
+    small = y.float().reshape(8, 1, 32, 2, 32, 2).mean((3, 5))
+    assert float((small - x.float()).abs().mean()) < 12
+
+
+def test_samples_repeat(data: Path) -> None:
+    file = find_images(data / "val")[0]
+    one, two = make_sample(file, "call-half", 7), make_sample(file, "call-half", 7)
+    assert np.array_equal(one.degraded, two.degraded) and one.degraded.shape == (192, 240)
+    assert make_sample(file, "r2", 7, 128).degraded.shape == (128, 128)
