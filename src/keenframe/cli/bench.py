@@ -66,7 +66,10 @@ def bench(
                     break
                 print(f"  {name} {engine_name} {width}x{height}", file=sys.stderr)
     table = Table(
-        title=f"{cpu_name()}, {usable_cores()} cores", box=None, pad_edge=False, title_justify="left"
+        title=f"{cpu_name()}, {usable_cores()} cores; median of {frames} frames",
+        box=None,
+        pad_edge=False,
+        title_justify="left",
     )
     for heading in (
         "model",

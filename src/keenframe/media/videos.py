@@ -81,6 +81,7 @@ def sharpen_video(
         raise InputError(f"'{source}' is both input and output; choose another output name")
     _, encoder = choose_encoder(target, codec)
     started = time.perf_counter()
+    sharpener.reset()
     with whole_file(target, overwrite) as part:
         reader = Source(source)
         try:
