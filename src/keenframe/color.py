@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 # Luma weights of R, G, B in 1/256, of sum 256: exact for greys.
 _LUMA_WEIGHTS: dict[str, tuple[int, int, int]] = {"bt601": (77, 150, 29), "bt709": (54, 183, 19)}
-_LUMA_WEIGHTS_FLOAT = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
 # Rows handled at once: temporaries stay in the processor's cache and no full plane is allocated.
-_ROWS = 32
+_ROWS = 16
+
+# Samples that the longest enlarging filter reaches to either side.
+_REACH = 2
 
 _local = threading.local()
 
@@ -108,7 +110,7 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
     """
     red, green, blue = _LUMA_WEIGHTS.get(matrix, _LUMA_WEIGHTS["bt709"])
     dtype = np.uint16 if rgb.dtype == np.uint8 else np.uint32
-    for top in np.arange(0, rgb.shape[0], _ROWS):
+    for top in range(0, rgb.shape[0], _ROWS):
         rows = rgb[top : top + _ROWS]
         luma = np.multiply(rows[:, :, 0], red, dtype=dtype)
         luma += np.multiply(rows[:, :, 1], green, dtype=dtype)
@@ -120,9 +122,8 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
 
 
 def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8]) -> None:
-    """Round (H, W) uint16 code values of `bit_depth` bits to 8 bits into `out`: a shift, or /257 for 16
-    bits."""
-    for top in np.arange(0, plane.shape[0], _ROWS):
+    """Round (H, W) uint16 code values of 9 to 16 bits to 8 bits into `out`; 16 bits span 0..65535."""
+    for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS].astype(np.uint32)
         if bit_depth == 16:
             out[top : top + _ROWS] = (rows + 128) // 257
@@ -132,9 +133,11 @@ def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8])
 
 
 def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
-    """Add gain * residual (H, W), rounded and clipped to 0..maximum, to (H, W) or every channel of (H, W,
-    C)."""
-    for top in np.arange(0, plane.shape[0], _ROWS):
+    """Add gain * residual (H, W) to a plane (H, W) or to every channel of (H, W, C), in place.
+
+    Rounded and clipped to 0..maximum.
+    """
+    for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS]
         added = residual[top : top + _ROWS] * np.float32(gain)
         total = rows + (added[:, :, None] if plane.ndim == 3 else added)
@@ -150,8 +153,7 @@ def enlarge(
     left_sited: bool = False,
     maximum: int | None = None,
 ) -> None:
-    """Enlarge a (H, W) or (H, W, C) uint8 or uint16 plane `scale` times into `out`, whose size may be cut
-    short.
+    """Enlarge a (H, W) or (H, W, C) uint8 or uint16 plane `scale` times into `out`, cut to the size of `out`.
 
     filter: "bilinear" or "bicubic" (a = -0.75), half-pixel centres, edges replicated. left_sited: the plane
     is chroma that lies on the left one of its two luma samples (MPEG-2, H.264, VP9 and AV1 unless told
@@ -162,10 +164,9 @@ def enlarge(
         return
     maximum = int(np.iinfo(plane.dtype).max) if maximum is None else maximum
     vertical, horizontal = _phases(filter, scale, 0.0), _phases(filter, scale, -0.25 if left_sited else 0.0)
-    rows = _ROWS // scale
     columns = np.arange(-_REACH, plane.shape[1] + _REACH).clip(0, plane.shape[1] - 1)
-    for top in range(0, plane.shape[0], rows):
-        count = min(rows, plane.shape[0] - top)
+    for top in range(0, plane.shape[0], _ROWS):
+        count = min(_ROWS, plane.shape[0] - top)
         around = np.arange(top - _REACH, top + count + _REACH).clip(0, plane.shape[0] - 1)
         source = plane[around].astype(np.float32)
         tall = _interleave(source, vertical, count)
@@ -173,10 +174,6 @@ def enlarge(
         np.rint(wide, out=wide).clip(0, maximum, out=wide)
         target = out[top * scale : (top + count) * scale]
         np.copyto(target, wide[: target.shape[0], : target.shape[1]], casting="unsafe")
-
-
-# Samples that the longest filter reaches to either side.
-_REACH = 2
 
 
 def _phases(filter: str, scale: int, siting: float) -> list[tuple[int, list[float]]]:
@@ -200,8 +197,7 @@ def _phases(filter: str, scale: int, siting: float) -> list[tuple[int, list[floa
 
 
 def _interleave(source: Plane, phases: list[tuple[int, list[float]]], count: int) -> NDArray[np.float32]:
-    """Filter along axis 0 with each phase and interleave; `source` has `_REACH` samples more at either
-    end."""
+    """Filter along axis 0 with each phase and interleave; `source` is `_REACH` longer at either end."""
     out = np.empty((count * len(phases), *source.shape[1:]), np.float32)
     for phase, (offset, weights) in enumerate(phases):
         start = _REACH + offset

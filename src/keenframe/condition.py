@@ -47,10 +47,13 @@ def band_statistics(luma: NDArray[np.uint8], max_blocks: int = _MAX_BLOCKS) -> N
     step = max(1, int(np.ceil(np.sqrt(rows * columns / max_blocks))))
     blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)[::step, :, ::step]
     pixels = blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK).astype(np.float32)
-    coefficients = np.empty_like(pixels)
+    # The first band is the block's mean times 8; its deviation from the frame's mean is what counts.
+    mean = BLOCK * pixels.mean(dtype=np.float64)
+    magnitude, power = np.zeros((2, BLOCK * BLOCK))
     for start in range(0, len(pixels), _CHUNK):
-        np.matmul(pixels[start : start + _CHUNK], _BASIS, out=coefficients[start : start + _CHUNK])
-    coefficients[:, 0] -= coefficients[:, 0].mean()
-    magnitude = np.abs(coefficients).mean(axis=0)
-    rms = np.sqrt(np.square(coefficients).mean(axis=0))
-    return np.log(np.concatenate([magnitude, rms]) + _FLOOR).astype(np.float32)
+        coefficients = pixels[start : start + _CHUNK] @ _BASIS
+        coefficients[:, 0] -= mean
+        magnitude += np.abs(coefficients).sum(axis=0)
+        power += np.square(coefficients, out=coefficients).sum(axis=0)
+    statistics = np.concatenate([magnitude / len(pixels), np.sqrt(power / len(pixels))])
+    return np.log(statistics + _FLOOR).astype(np.float32)

@@ -122,9 +122,11 @@ class Sharpener:
     def _sharpen_plane(
         self, plane: Plane, bit_depth: int, matrix: Matrix, strength: float, still: bool
     ) -> Plane:
-        """Sharpen a luma or RGB plane: 8-bit luma is the network's own output, and to anything finer or
-        coloured
-        is added what the network adds to its 8-bit luma, so that no precision and no colour is lost."""
+        """Sharpen a luma or RGB plane.
+
+        8-bit luma is the network's own output. To anything finer or coloured is added what the network adds to
+        its 8-bit luma, so that no precision and no colour is lost.
+        """
         if plane.ndim == 2 and bit_depth == 8:
             height, width = self._padded(plane)
             out = self._output((height * self.scale, width * self.scale), np.uint8, still)
@@ -139,8 +141,9 @@ class Sharpener:
         residual = self._run(luma, still, None, residual)
         out = self._output((*residual.shape, *plane.shape[2:]), plane.dtype, still)
         color.enlarge(plane, self.scale, out, self.spec.enlarging)
-        maximum = (1 << bit_depth) - 1
-        color.add_scaled(out, residual, strength * maximum / 255, maximum)
+        # Video's finer code values are the 8-bit ones times a power of two; 16-bit pictures span 0..65535.
+        code_value = 257 if bit_depth == 16 else 1 << bit_depth - 8
+        color.add_scaled(out, residual, strength * code_value, (1 << bit_depth) - 1)
         return out
 
     def _run(self, luma: NDArray[np.uint8], still: bool, strength: float | None, out: Plane) -> Plane:
@@ -174,7 +177,7 @@ class Sharpener:
         return buffer
 
     def _output(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> Plane:
-        """Memory for a result: from the pool for a stream; new for a still, whose size may never come back."""
+        """Memory for a result: pooled for a stream; new for a still, whose size may never come again."""
         return np.empty(shape, dtype) if still else self._pool.take(shape, dtype)
 
     def _padded(self, plane: Plane) -> tuple[int, int]:

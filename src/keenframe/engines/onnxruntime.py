@@ -55,6 +55,8 @@ class OnnxRuntimeEngine(Engine[_Binding]):
         if threads is not None:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # DirectML refuses to run with memory patterns.
+        options.enable_mem_pattern = provider != "directml"
         self._strength = np.ones(1, np.float32)
         self._condition = np.zeros((1, 128), np.float32)
         try:

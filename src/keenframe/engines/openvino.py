@@ -50,9 +50,8 @@ class OpenVinoEngine(Engine[_Request]):
         precision: str = "f32",
     ) -> None:
         super().__init__(model, spec, threads)
-        self.name = "openvino" if (device, precision) == ("cpu", "f32") else f"openvino:{device}"
-        if precision == "bf16":
-            self.name = "openvino:bf16"
+        variant = precision if precision != "f32" else device
+        self.name = "openvino" if variant == "cpu" else f"openvino:{variant}"
         self._device = device.upper()
         self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "cpu":
@@ -99,7 +98,8 @@ class OpenVinoEngine(Engine[_Request]):
             self._condition[0] = condition
         try:
             prepared.request.set_tensor("luma", _tensor(luma[None, None]))
-            prepared.request.infer()
+            # Otherwise it copies the output, which is bound to our own memory already.
+            prepared.request.infer(share_outputs=True)
         except Exception as error:
             raise EngineError(
                 f"OpenVINO failed on model {self.model.name!r}: {_first_line(error)}"

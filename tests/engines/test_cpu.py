@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from keenframe.engines import cpu
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    cpu.instruction_sets.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
+@pytest.mark.parametrize(
+    ("line", "fast"),
+    [
+        ("flags\t\t: fpu sse2 avx avx2 fma", False),
+        ("flags\t\t: fpu avx2 avx_vnni", True),
+        ("flags\t\t: fpu avx2 avx512f avx512bw", True),
+        ("flags\t\t: fpu amx_int8 avx512_vnni", True),
+        ("Features\t: fp asimd aes asimddp", True),
+        ("Features\t: fp asimd aes", False),
+        ("model name\t: x", False),
+    ],
+)
+def test_int8_is_fast_where_the_processor_multiplies_bytes(
+    monkeypatch: pytest.MonkeyPatch, line: str, fast: bool
+) -> None:
+    monkeypatch.setattr(cpu, "_cpuinfo", lambda: ("processor\t: 0", line))
+    assert cpu.fast_int8() is fast
+    cpu.instruction_sets.cache_clear()
+
+
+def test_this_machine_has_a_name_and_cores() -> None:
+    assert cpu.cpu_name()
+    assert cpu.usable_cores() >= 1
