@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -259,6 +261,18 @@ def test_progress_counts_every_frame(tmp_path: Path, same: Sharpener) -> None:
     assert seen == [(i + 1, 12) for i in range(12)]
 
 
+def test_no_frame_waits_for_the_garbage_collector(tmp_path: Path, same: Sharpener) -> None:
+    clip = make(tmp_path / "a.mp4", Clip(times=[33 * i for i in range(60)]))
+    gc.collect()
+    gc.disable()
+    try:
+        run(clip, "b.mp4", same)
+        left = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 2  # the first frame, whose side data was looked at
+
+
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_hdr_is_refused(tmp_path: Path, same: Sharpener, transfer: int) -> None:
     tags = (1, 9, 9, transfer)
@@ -325,8 +339,6 @@ def test_a_cut_file_is_finished_and_reported(tmp_path: Path, same: Sharpener, su
 
 def remux_fast_start(path: Path) -> None:
     """Put the index of an mp4 file first, as web videos have it, so that a cut leaves it whole."""
-    import av
-
     moved = path.with_name("moved.mp4")
     with (
         av.open(str(path)) as source,

@@ -31,15 +31,15 @@ class Encoder:
 
 
 ENCODERS = {
-    # A short look-ahead: 1080p frames are 3 MB each, and x264 would hold sixty.
-    "h264": Encoder("libx264", 18, (0, 51), "veryfast", "preset", (("rc-lookahead", "20"),)),
+    # Presets with a short look-ahead: an encoder that looks sixty frames ahead holds 190 MB of them at 1080p.
+    "h264": Encoder("libx264", 18, (0, 51), "veryfast", "preset"),
     "hevc": Encoder(
         "libx265",
         20,
         (0, 51),
         "fast",
         "preset",
-        (("x265-params", "log-level=error:rc-lookahead=15"),),
+        (("x265-params", "log-level=error"),),
         True,
         "hvc1",
     ),
