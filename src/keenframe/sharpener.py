@@ -124,8 +124,8 @@ class Sharpener:
     ) -> Plane:
         """Sharpen a luma or RGB plane.
 
-        8-bit luma is the network's own output. To anything finer or coloured is added what the network adds to
-        its 8-bit luma, so that no precision and no colour is lost.
+        8-bit luma is the network's own output. To anything finer or coloured is added what the network adds
+        to its 8-bit luma, so that no precision and no colour is lost.
         """
         if plane.ndim == 2 and bit_depth == 8:
             height, width = self._padded(plane)
