@@ -7,17 +7,16 @@ Ctrl-C. With KEENFRAME_DEBUG=1 errors show their traceback.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Entry point: parse the command line, run the command, exit."""
+    from keenframe.cli import stop
     from keenframe.errors import KeenframeError
 
-    signal.signal(signal.SIGTERM, _terminate)
+    stop.install()
     try:
         from keenframe.cli.app import app
 
@@ -42,11 +41,6 @@ def main() -> NoReturn:
             1,
         )
     sys.exit(0)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """End like Ctrl-C does, so that half-written files are removed."""
-    raise SystemExit(128 + number)
 
 
 def _show_trace() -> None:

@@ -65,21 +65,11 @@ def bench(
                     failures.append(f"{name} on {engine_name}: {error}")
                     break
                 print(f"  {name} {engine_name} {width}x{height}", file=sys.stderr)
-    table = Table(
-        title=f"{cpu_name()}, {usable_cores()} cores", box=None, pad_edge=False, title_justify="left"
-    )
-    for heading in (
-        "model",
-        "engine",
-        "input",
-        "median ms",
-        "p95 ms",
-        "FPS",
-        "network ms",
-        "ratio",
-        "memory MB",
-    ):
-        table.add_column(heading, justify="left" if heading in ("model", "engine", "input") else "right")
+    title = f"{cpu_name()}, {usable_cores()} cores, {frames} frames each"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("model", "engine", "input", "median", "p95 ms", "FPS", "net ms", "ratio", "MB"):
+        words = heading in ("model", "engine", "input")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     for row in rows:
         table.add_row(
             row["model"],
@@ -137,7 +127,7 @@ def measure(
         whole, bare = whole[_WARM_UP:], bare[_WARM_UP:]
         median_ms, network_ms = float(np.median(whole)), float(np.median(bare))
         return {
-            "model": spec.name,
+            "model": path.stem,
             "precision": spec.precision,
             "scale": spec.scale,
             "engine": sharpener.engine_name,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from keenframe.cli import stop
 from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, console, open_sharpener
 
 
@@ -45,6 +46,7 @@ def image(
         with sharpener, Progress(*columns, console=screen, transient=True, disable=quiet) as progress:
             task = progress.add_task("sharpening", total=len(jobs))
             for source, target in jobs:
+                stop.check()
                 progress.update(task, description=source.name)
                 try:
                     target.parent.mkdir(parents=True, exist_ok=True)

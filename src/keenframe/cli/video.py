@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from keenframe.cli import stop
 from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, console, open_sharpener, warn
 
 
@@ -66,6 +67,7 @@ def video(
         task = progress.add_task(source.name, total=None, fps="–")
 
         def show(done: int, expected: int | None) -> None:
+            stop.check()
             speed = progress.tasks[task].speed
             progress.update(task, completed=done, total=expected, fps=f"{speed:.1f}" if speed else "–")
 

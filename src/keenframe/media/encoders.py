@@ -31,15 +31,15 @@ class Encoder:
 
 
 ENCODERS = {
-    # A short look-ahead: 1080p frames are 3 MB each, and x264 would hold sixty.
-    "h264": Encoder("libx264", 18, (0, 51), "veryfast", "preset", (("rc-lookahead", "20"),)),
+    # Presets with a short look-ahead: an encoder that looks sixty frames ahead holds 190 MB of them at 1080p.
+    "h264": Encoder("libx264", 18, (0, 51), "veryfast", "preset"),
     "hevc": Encoder(
         "libx265",
         20,
         (0, 51),
         "fast",
         "preset",
-        (("x265-params", "log-level=error:rc-lookahead=15"),),
+        (("x265-params", "log-level=error"),),
         True,
         "hvc1",
     ),
@@ -47,9 +47,9 @@ ENCODERS = {
         "libvpx-vp9",
         24,
         (0, 63),
-        "5",
+        "6",
         "cpu-used",
-        (("row-mt", "1"), ("deadline", "good"), ("lag-in-frames", "12")),
+        (("row-mt", "1"), ("tile-columns", "2"), ("deadline", "realtime")),
         False,
     ),
     "av1": Encoder("libsvtav1", 24, (0, 63), "9", "preset", (), False),

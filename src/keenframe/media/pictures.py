@@ -26,7 +26,7 @@ from keenframe.media import png
 from keenframe.media.files import check_input
 
 _QUALITY = 95
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB")
 _KEPT_TIFF_COMPRESSION = {"raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
 _MODES_8_BIT = {"L", "RGB", "RGBA", "LA", "P", "PA", "1", "YCbCr", "RGBX"}
 _ADVICE = {
@@ -163,6 +163,8 @@ def write_picture(path: Path, picture: Picture, format: str) -> None:
         options |= {"lossless": lossless, "quality": _QUALITY, "exact": picture.alpha is not None}
     elif format == "TIFF":
         options = {"compression": "tiff_adobe_deflate"} | options
+        if picture.exif is not None and {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo} & set(picture.exif):
+            options["compression"] = "raw"  # Pillow's compressing writer cannot write nested EXIF tables
     image.save(path, format, **options)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def encode_deep(colour: NDArray[np.uint16], alpha: NDArray[np.uint16] | None) ->
     height, width, channels = samples.shape
     encoder: Any = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, _FORMATS[channels]
-    encoder.time_base = "1/1"
+    encoder.time_base = Fraction(1)
     encoder.options = {"pred": "mixed"}
     frame = av.VideoFrame(width, height, _FORMATS[channels])
     _rows(frame)[:, : width * channels] = samples.reshape(height, width * channels)

@@ -150,9 +150,13 @@ class Source:
                 f"'{self.path}' is interlaced; expected progressive frames — deinterlace it first, "
                 "for example with: ffmpeg -i IN -vf bwdif -crf 12 OUT"
             )
-        if (transfer := _HDR_TRANSFER.get(int(frame.color_trc))) or "DOVI_METADATA" in frame.side_data:
+        transfer = _HDR_TRANSFER.get(int(frame.color_trc))
+        # Asking for side data ties a frame into a reference cycle, 3 MB until the next collection: only once.
+        if transfer is None and self._last_pts is None and "DOVI_METADATA" in frame.side_data:
+            transfer = "Dolby Vision"
+        if transfer is not None:
             raise InputError(
-                f"'{self.path}' is HDR, {transfer or 'Dolby Vision'}; expected standard dynamic range — "
+                f"'{self.path}' is HDR, {transfer}; expected standard dynamic range — "
                 "tone-map it to BT.709 first"
             )
 

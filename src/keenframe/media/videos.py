@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keenframe.sharpener import Sharpener
 
 # Frames and packets between two threads. At 1080p a frame is 3 MB.
-_QUEUE_LENGTH = 8
+_QUEUE_LENGTH = 6
 # AVColorSpace and AVColorRange values that RGB input is converted to.
 _BT709, _LIMITED = 1, 1
 
@@ -81,6 +81,7 @@ def sharpen_video(
         raise InputError(f"'{source}' is both input and output; choose another output name")
     _, encoder = choose_encoder(target, codec)
     started = time.perf_counter()
+    sharpener.reset()
     with whole_file(target, overwrite) as part:
         reader = Source(source)
         try:
