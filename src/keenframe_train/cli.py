@@ -118,7 +118,7 @@ X2_KINDS = ("x2", "received-half")
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a run.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A run's folder, or its best.pt.")],
     data: Data,
     name: Annotated[str, typer.Option(help="Model name.")] = "keen",
     models: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("models"),
@@ -138,6 +138,8 @@ def export(
     from keenframe_train.data.validation import validation_samples
     from keenframe_train.export.package import export_model, load_network
 
+    if checkpoint.is_dir():
+        checkpoint = checkpoint / "best.pt"
     network, _ = load_network(checkpoint)
     scale = network.config.scale
     kinds = VALIDATION_KINDS if scale == 1 else X2_KINDS

@@ -28,6 +28,7 @@ from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
 
+LOSS_SCALE = 20.0  # brings typical gradients to where clipping at 1 only catches outliers
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"
 
 
@@ -49,15 +50,16 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     )
 
 
-def psnr_loss(output: Tensor, pristine: Tensor) -> Tensor:
-    """Mean over the patches of -PSNR, up to a constant and in nepers; (N, 1, H, W) in 0-1.
+def rmse_loss(output: Tensor, pristine: Tensor) -> Tensor:
+    """Root of each patch's mean square error, mean over the batch; (N, 1, H, W) in 0-1.
 
-    As NAFNet trains (Chen et al. 2022). A decibel counts the same on light and on heavy damage. L1 would not do:
-    its optimum is the median, and what a codec took away is so uncertain that the median correction is zero.
-    The floor, half a code value, keeps clean patches from drowning the rest.
+    Every patch pulls with the same strength, whatever its damage. L1 would not do: its optimum is the median, and
+    what a codec took away is so uncertain that the median correction is zero. -PSNR would not either: it pulls
+    in proportion to 1 / RMSE, so the noise of nearly pristine patches drowns the rest (docs/log.md). The floor is
+    half a code value.
     """
     error = (output - pristine).square().mean((1, 2, 3))
-    return 0.5 * torch.log(error + (0.5 / 255) ** 2).mean()
+    return (error + (0.5 / 255) ** 2).sqrt().mean() * LOSS_SCALE
 
 
 @torch.no_grad()
@@ -151,7 +153,7 @@ def fit(
                 group["lr"] = learning_rate(recipe, step)
             x = (degraded.float() / 255).contiguous(memory_format=torch.channels_last)
             y = pristine.float() / 255
-            loss = psnr_loss(train_model(x, condition).float(), y)
+            loss = rmse_loss(train_model(x, condition).float(), y)
             if not torch.isfinite(loss):
                 save_checkpoint(
                     out / "bad-batch.pt", {"step": step, "batch": (degraded, pristine, condition)}

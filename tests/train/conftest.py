@@ -40,7 +40,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = root / part / category
             folder.mkdir(parents=True)
             for index in range(count):
-                Image.fromarray(picture(100 * len(part) + 10 * len(category) + index)).save(folder / f"{index}.png")
+                Image.fromarray(picture(100 * len(part) + 10 * len(category) + index)).save(
+                    folder / f"{index}.png"
+                )
     return root
 
 

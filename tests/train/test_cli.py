@@ -10,10 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from keenframe_train.cli import app
-from keenframe_train.data.codecs import luma_frame
-from keenframe_train.evaluate.clips import ClipScore, Sending, clips_table, evaluate_clips, read_luma, send
-from keenframe_train.data.codecs import CodecSetting
+from keenframe_train.data.codecs import CodecSetting, luma_frame
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.clips import ClipScore, Sending, clips_table, evaluate_clips, read_luma, send
 from keenframe_train.evaluate.report import BEGIN, END
 from keenframe_train.evaluate.stills import means, unsharp_mask
 
@@ -29,7 +28,11 @@ RECIPE = Recipe(name="tiny", network=KeenConfig(head=8, trunk=8, blocks=1), batc
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "keenframe_train", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "keenframe_train", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -38,7 +41,9 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# x\n{BEGIN}\nold\n{END}\nend\n")
     done = run("fit", "recipe.py", "--data", str(data), "--precision", "32-true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = run("export", "runs/tiny/best.pt", "--data", str(data), "--name", "tiny", "--frames", "4", cwd=tmp_path)
+    done = run(
+        "export", "runs/tiny/best.pt", "--data", str(data), "--name", "tiny", "--frames", "4", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "models/tiny.onnx").exists() and (tmp_path / "models/tiny-int8.onnx").exists()
     done = run(

@@ -44,7 +44,9 @@ def test_a_coarser_quantiser_damages_more() -> None:
     plane = picture(12, 128, 128)[..., 0]
     for codec, fine, coarse in (("h264", 20, 42), ("vp8", 8, 60), ("av1", 20, 60)):
         good, bad = (
-            luma_of(transcode([luma_frame(plane)] * 2, CodecSetting(codec, q, constant_qp=codec == "vp8"))[-1])  # type: ignore[arg-type]
+            luma_of(
+                transcode([luma_frame(plane)] * 2, CodecSetting(codec, q, constant_qp=codec == "vp8"))[-1]
+            )  # type: ignore[arg-type]
             for q in (fine, coarse)
         )
         assert psnr(good, plane) > psnr(bad, plane) + 3

@@ -12,7 +12,15 @@ from keenframe.condition import band_statistics
 from keenframe_train.data.bank import Bank, build_bank, open_bank
 from keenframe_train.data.batches import BankBatches
 from keenframe_train.data.folders import train_and_validation, validation_only
-from keenframe_train.data.images import ImageFile, dihedral, find_images, luma, random_crop, read_rgb, stratified_split
+from keenframe_train.data.images import (
+    ImageFile,
+    dihedral,
+    find_images,
+    luma,
+    random_crop,
+    read_rgb,
+    stratified_split,
+)
 from keenframe_train.data.presets import MIXES
 from keenframe_train.data.validation import make_sample
 from keenframe_train.errors import TrainError
@@ -21,7 +29,9 @@ from .conftest import picture
 
 
 def test_split_is_stratified_disjoint_and_repeatable() -> None:
-    files = [ImageFile(Path(f"{c}/{i}.png"), c) for c, n in (("a", 50), ("b", 10), ("c", 5)) for i in range(n)]
+    files = [
+        ImageFile(Path(f"{c}/{i}.png"), c) for c, n in (("a", 50), ("b", 10), ("c", 5)) for i in range(n)
+    ]
     train, held_out = stratified_split(files, 0.2, seed=1)
     assert Counter(f.category for f in held_out) == {"a": 10, "b": 2, "c": 1}
     assert not set(train) & set(held_out) and len(train) + len(held_out) == len(files)

@@ -39,7 +39,9 @@ def checkpoint(folder: Path, scale: int) -> Path:
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["keen", "x2"])
-def exported(request: pytest.FixtureRequest, bank: Bank, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(
+    request: pytest.FixtureRequest, bank: Bank, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     folder = tmp_path_factory.mktemp("models")
     kinds = ("r2",) if request.param == 1 else ("x2",)
     samples = validation_samples(find_images(data / "val"), kinds, 1, 128)
@@ -62,7 +64,9 @@ def test_the_runtime_takes_both_files_and_their_specs(exported: Exported) -> Non
     for path in (exported.float_file, exported.int8_file):
         assert path is not None
         spec = read_spec(path)
-        assert spec.training_data == "made on the spot" and spec.licence == "Apache-2.0" and spec.parameters > 0
+        assert (
+            spec.training_data == "made on the spot" and spec.licence == "Apache-2.0" and spec.parameters > 0
+        )
         with Sharpener(path, engine="onnxruntime") as sharpener:
             outputs.append(np.asarray(sharpener.sharpen(plane)).astype(int))
         expected, _ = run_file(path, plane, band_statistics(plane))

@@ -13,7 +13,7 @@ from keenframe_train.data.bank import Bank
 from keenframe_train.data.images import find_images
 from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
-from keenframe_train.loop import copy_matching, fit, learning_rate, psnr_loss
+from keenframe_train.loop import copy_matching, fit, learning_rate, rmse_loss
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.recipe import Recipe, load_recipe
 
@@ -73,10 +73,12 @@ def test_learning_rate_warms_up_and_falls() -> None:
     assert rates[2:] == sorted(rates[2:], reverse=True) and rates[-1] == pytest.approx(RECIPE.final_rate)
 
 
-def test_psnr_loss_is_decibels() -> None:
-    y = torch.rand(3, 1, 16, 16)
-    one, two = psnr_loss(y + 0.1, y), psnr_loss(y + 0.2, y)
-    assert float(two - one) * 20 / np.log(10) == pytest.approx(6.02, abs=0.01)
+def test_every_patch_pulls_alike_whatever_its_damage() -> None:
+    y = torch.rand(2, 1, 16, 16)
+    output = (y + torch.tensor([0.02, 0.2])[:, None, None, None]).requires_grad_()
+    rmse_loss(output, y).backward()
+    light, heavy = output.grad.flatten(1).norm(dim=1).tolist()
+    assert light == pytest.approx(heavy, rel=0.01)
 
 
 def test_checkpoints_are_whole_or_refused(tmp_path: Path) -> None:

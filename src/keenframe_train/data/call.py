@@ -36,10 +36,11 @@ class Call:
 
     scales: sent sizes as pairs (factor, share). codecs: shares. frames: clip length [low, high]; the last decoded
     frame is the result. crf: H.264 and HEVC, half of the time as constant QP. vpx_quantizer: VP8 and VP9 on
-    libvpx's 0-63 scale. bits_per_pixel: per pixel and frame, log-uniform, for the share `rate_control` of VP8, VP9
-    and H.264 clips. av1_quality: CRF. moving: share of clips whose window moves. blur, noise: share and range of
-    camera blur (sigma, pixels) and sensor noise (sigma, code values; fresh in each frame). loss: share of clips
-    that lose a packet.
+    libvpx's 0-63 scale. av1_quality: CRF. All qualities are drawn heavy more often than light.
+    bits_per_pixel: per pixel and frame, log-uniform, for the share `rate_control` of VP8, VP9 and H.264 clips: a
+    small share, since no rate control settles within so few frames. moving: share of clips whose window moves.
+    blur, noise: share and range of camera blur (sigma, pixels) and sensor noise (sigma, code values; fresh in each
+    frame). loss: share of clips that lose a packet.
     """
 
     scales: tuple[tuple[float, float], ...] = (
@@ -53,12 +54,12 @@ class Call:
     codecs: Mapping[str, float] = field(
         default_factory=lambda: _shares(h264=0.36, vp8=0.26, vp9=0.16, hevc=0.14, av1=0.08)
     )
-    frames: tuple[int, int] = (3, 7)
-    crf: tuple[int, int] = (18, 42)
-    vpx_quantizer: tuple[int, int] = (10, 60)
+    frames: tuple[int, int] = (4, 8)
+    crf: tuple[int, int] = (18, 45)
+    vpx_quantizer: tuple[int, int] = (16, 62)
     bits_per_pixel: tuple[float, float] = (0.012, 0.3)
-    av1_quality: tuple[int, int] = (25, 58)
-    rate_control: float = 0.3
+    av1_quality: tuple[int, int] = (28, 60)
+    rate_control: float = 0.1
     moving: float = 0.4
     blur: tuple[float, tuple[float, float]] = (0.3, (0.3, 0.9))
     noise: tuple[float, tuple[float, float]] = (0.35, (0.5, 4.0))
@@ -77,7 +78,8 @@ class Call:
         low_q, high_q = {"av1": self.av1_quality, "vp8": self.vpx_quantizer, "vp9": self.vpx_quantizer}.get(
             codec, self.crf
         )
-        quality = int(rng.integers(low_q, high_q + 1))
+        # Heavy more often than light: the call is a poor one.
+        quality = low_q + int((high_q - low_q + 1) * rng.random() ** 0.7)
         constant = codec in ("vp8", "vp9") or (codec != "av1" and bool(rng.random() < 0.5))
         return CodecSetting(codec, quality, constant_qp=constant, lost=lost)
 

@@ -16,7 +16,8 @@ from keenframe_train.evaluate.clips import clips_table, evaluate_clips
 from keenframe_train.evaluate.stills import KINDS, evaluate_stills, save_scores, stills_table
 
 X2_KINDS = ("x2", "received-half")
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+BEGIN = "<!-- results:begin (written by keenframe-train evaluate; do not edit by hand) -->"
+END = "<!-- results:end -->"
 _CLIP_SUFFIXES = {".mkv", ".mp4", ".webm", ".mov", ".avi"}
 
 
