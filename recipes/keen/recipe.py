@@ -8,6 +8,7 @@ RECIPE = Recipe(
     network=KeenConfig(scale=1, head=32, trunk=64, blocks=3),
     mix="keen",
     bank_items=24_000,
-    steps=140_000,
+    steps=85_000,
+    rate=8e-4,
     description="Sharpens call frames of any damage at their own size",
 )

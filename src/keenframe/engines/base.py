@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from keenframe.zoo.spec import ModelSpec
 # Compiled sizes that are kept: a call that adapts its resolution comes back to the same few.
 KEPT_SIZES = 4
 
-Key = tuple[int, int, bool]
+# What a compiled graph gives: pixels at strength 1, pixels at any strength, or the residual.
+Variant = Literal["unit", "any", "residual"]
+Key = tuple[int, int, Variant]
 Prepared = TypeVar("Prepared")
 
 
@@ -43,21 +45,21 @@ class Engine(ABC, Generic[Prepared]):
         Returns (H * scale / 4, W * scale / 4, 16) uint8: 4x4 pixels in row-major order. EngineError on
         failure.
         """
-        return self._infer(self._get(luma, residual=False), luma, condition, strength)
+        return self._infer(self._get(luma, "unit" if strength == 1 else "any"), luma, condition, strength)
 
     def run_residual(
         self, luma: NDArray[np.uint8], condition: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """What strength 1 adds, in 8-bit code values, unrounded: same shape as `run`'s, float32."""
-        return self._infer(self._get(luma, residual=True), luma, condition, 1.0)
+        return self._infer(self._get(luma, "residual"), luma, condition, 1.0)
 
     def close(self) -> None:
         """Free compiled models and buffers."""
         self._prepared.clear()
 
     @abstractmethod
-    def _prepare(self, height: int, width: int, residual: bool) -> Prepared:
-        """Compile for one input size and bind its output buffer."""
+    def _prepare(self, height: int, width: int, variant: Variant) -> Prepared:
+        """Compile for one input size and one kind of output, and bind its buffer."""
 
     @abstractmethod
     def _infer(
@@ -69,8 +71,8 @@ class Engine(ABC, Generic[Prepared]):
     ) -> NDArray[Any]:
         """Run on one plane; the result is the bound output buffer."""
 
-    def _get(self, luma: NDArray[np.uint8], residual: bool) -> Prepared:
-        key = (*luma.shape, residual)
+    def _get(self, luma: NDArray[np.uint8], variant: Variant) -> Prepared:
+        key = (*luma.shape, variant)
         prepared = self._prepared.pop(key, None)
         if prepared is None:
             while len(self._prepared) >= KEPT_SIZES:

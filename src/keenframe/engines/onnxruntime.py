@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from keenframe.engines.base import Engine
+from keenframe.engines.base import Engine, Variant
 from keenframe.errors import EngineError, ModelError
 from keenframe.zoo.spec import ModelSpec
 
@@ -71,7 +71,8 @@ class OnnxRuntimeEngine(Engine[_Binding]):
                 f"working: {', '.join(self._session.get_providers())}"
             )
 
-    def _prepare(self, height: int, width: int, residual: bool) -> _Binding:
+    def _prepare(self, height: int, width: int, variant: Variant) -> _Binding:
+        residual = variant == "residual"
         output = np.empty(self._output_shape(height, width), np.float32 if residual else np.uint8)
         binding = self._session.io_binding()
         _bind(binding.bind_input, "strength", self._strength)

@@ -142,5 +142,7 @@ def _from_frame(frame: av.VideoFrame, dimensions: int) -> Uint8:
 
 
 CALL = Call()
-CALL_FULL = Call(scales=((1, 1.0),))
+# Whether a frame of full size is soft because of the camera cannot be seen; sharpening on suspicion would harm the
+# many that are not, so only a few of these are blurred.
+CALL_FULL = Call(scales=((1, 1.0),), blur=(0.12, (0.3, 0.8)), noise=(0.25, (0.5, 3.0)))
 CALL_HALF = Call(scales=((2, 1.0),))
