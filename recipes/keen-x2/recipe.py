@@ -7,7 +7,7 @@ RECIPE = Recipe(
     name="keen-x2",
     network=KeenConfig(scale=2, head=32, trunk=64, blocks=3),
     mix="keen-x2",
-    bank_items=12_000,
-    steps=60_000,
+    bank_items=8_000,
+    steps=24_000,
     description="Half-size call frame in, sharp full-size frame out",
 )

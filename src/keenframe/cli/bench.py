@@ -102,7 +102,7 @@ def measure(
     KeenframeError when the model or engine is not there.
     """
     import numpy as np
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     from keenframe.engines.select import create_engine
     from keenframe.sharpener import Sharpener, round_up
