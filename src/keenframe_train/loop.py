@@ -74,9 +74,9 @@ def validate(model: Keen, samples: list[Sample]) -> dict[str, float]:
     device = next(model.parameters()).device
     values: dict[str, list[float]] = {}
     for sample in samples:
-        x = torch.from_numpy(sample.degraded).to(device)[None, None].float() / 255
+        x = torch.tensor(sample.degraded).to(device)[None, None].float() / 255
         base = (model.base(x).clamp(0, 1) * 255).round().byte()[0, 0].cpu().numpy()
-        output = model(x, torch.from_numpy(sample.condition).to(device)[None])
+        output = model(x, torch.tensor(sample.condition).to(device)[None])
         restored = (output.clamp(0, 1) * 255).round().byte()[0, 0].cpu().numpy()
         after = psnr(restored, sample.pristine, ceiling=50.0)
         gain = after if sample.kind == "clean" else after - psnr(base, sample.pristine, ceiling=50.0)

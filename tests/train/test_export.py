@@ -16,6 +16,7 @@ from keenframe_train.data.validation import validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import check_parity, depth_to_space, run_file
 from keenframe_train.export.package import Exported, export_model
+from keenframe_train.export.quantize import Pair
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.recipe import Recipe
 
@@ -45,7 +46,7 @@ def exported(
     folder = tmp_path_factory.mktemp("models")
     kinds = ("r2",) if request.param == 1 else ("x2",)
     samples = validation_samples(find_images(data / "val"), kinds, 1, 128)
-    frames = [(bank.degraded[i], bank.conditions[i]) for i in range(4)]
+    frames = [Pair(bank.degraded[i], bank.pristine[i], bank.conditions[i]) for i in range(4)]
     return export_model(
         checkpoint(folder, request.param), folder, samples, name="tiny", description="a test",
         training_data="made on the spot", calibration=frames,

@@ -23,8 +23,8 @@ COLUMNS = 6
 def restore(model: Keen, sample: Sample) -> NDArray[np.uint8]:
     """The network's output for one sample, (sH, sW) uint8."""
     device = next(model.parameters()).device
-    x = torch.from_numpy(sample.degraded).to(device)[None, None].float() / 255
-    output = model(x, torch.from_numpy(sample.condition).to(device)[None])
+    x = torch.tensor(sample.degraded).to(device)[None, None].float() / 255
+    output = model(x, torch.tensor(sample.condition).to(device)[None])
     return np.asarray((output.clamp(0, 1) * 255).round().byte()[0, 0].cpu().numpy())
 
 
@@ -47,7 +47,7 @@ def before_after_sheet(model: Keen, samples: Sequence[Sample], path: Path) -> No
     picked = [next(sample for sample in samples[i:] if sample.kind == kind) for i, kind in enumerate(kinds)]
     columns = []
     for sample in picked[:COLUMNS]:
-        x = torch.from_numpy(sample.degraded)[None, None].float() / 255
+        x = torch.tensor(sample.degraded)[None, None].float() / 255
         before = (model.base(x).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
         rows = [_middle(plane) for plane in (before, restore(model, sample), sample.pristine)]
         columns.append(np.concatenate(rows))

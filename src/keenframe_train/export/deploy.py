@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from keenframe_train.nets.keen import BLOCK, SLOPE, Film, Keen, upsample_base
+from keenframe_train.nets.keen import BLOCK, SLOPE, Film, Keen, point, upsample_base
+from keenframe_train.nets.rounding import frozen
 
 PEAK = 255.0
 
@@ -52,10 +53,11 @@ class DeployedKeen(nn.Module):
         self.embed_linear = _linear(weight, first.bias.detach() - weight @ model.condition_mean)
         self.embed_act = last
         self.head, self.head_film = model.head, DeployedFilm(model.head_film)
-        self.down, self.up, self.tail = model.down, model.up, model.tail
+        self.down, self.up, self.tail = model.down, _transposed(model.up), model.tail
         self.first = nn.ModuleList(block.first for block in model.blocks)
         self.films = nn.ModuleList(DeployedFilm(block.film) for block in model.blocks)
         self.second = nn.ModuleList(block.second for block in model.blocks)
+        self.points = nn.ModuleDict({name: frozen(p) for name, p in model.points.items()})
         idct = (model.output_dct * model.output_std[:, None]).T * PEAK
         self.idct = _conv(idct[:, :, None, None], None)
         self.register_buffer("ones", torch.ones(1, BLOCK * BLOCK, 1, 1))
@@ -64,14 +66,21 @@ class DeployedKeen(nn.Module):
         plane = luma.float()
         pixels = self.pixels(plane)
         embedding = self.embed_act(self.embed_linear(condition))
-        skip = F.leaky_relu(self.head_film(self.head(self.bands(pixels)), embedding), SLOPE)
-        x = F.leaky_relu(self.down(skip), SLOPE)
-        for first, film, second in zip(self.first, self.films, self.second, strict=True):
-            x = x + second(F.leaky_relu(film(first(x), embedding), SLOPE))
-        residual = self.idct(self.tail(F.leaky_relu(skip + F.pixel_shuffle(self.up(x), 2), SLOPE)))
+        residual = self.idct(self._body(self.bands(pixels), embedding))
         base = pixels if self.scale == 1 else self.base(F.pad(plane, (2, 2, 2, 2), mode="replicate"))
         sharpened = torch.clamp(torch.round(base + residual * (self.ones * strength)), 0, PEAK)
         return sharpened.to(torch.uint8).permute(0, 2, 3, 1), residual.permute(0, 2, 3, 1)
+
+    def _body(self, bands: Tensor, embedding: Tensor) -> Tensor:
+        """`nets.keen.body` on the folded layers; parity is proved at every export."""
+        points = self.points
+        skip = F.leaky_relu(self.head_film(self.head(point(points, "bands", bands)), embedding), SLOPE)
+        skip = point(points, "skip", skip)
+        x = point(points, "trunk", F.leaky_relu(self.down(skip), SLOPE))
+        for index, (first, film, second) in enumerate(zip(self.first, self.films, self.second, strict=True)):
+            inner = F.leaky_relu(film(first(x), embedding), SLOPE)
+            x = point(points, f"out{index}", x + second(point(points, f"inner{index}", inner)))
+        return self.tail(point(points, "fused", F.leaky_relu(skip + self.up(x), SLOPE)))
 
 
 def _conv(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:
@@ -81,6 +90,17 @@ def _conv(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:
     layer.weight = nn.Parameter(weight.detach().clone().contiguous(), requires_grad=False)
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer
+
+
+def _transposed(up: nn.Conv2d) -> nn.ConvTranspose2d:
+    """A 1x1 convolution and a pixel shuffle by 2 as one transposed convolution."""
+    channels, trunk = up.weight.shape[0] // 4, up.weight.shape[1]
+    layer = nn.ConvTranspose2d(trunk, channels, 2, stride=2)
+    kernel = up.weight.detach()[:, :, 0, 0].reshape(channels, 2, 2, trunk).permute(3, 0, 1, 2)
+    layer.weight = nn.Parameter(kernel.clone().contiguous(), requires_grad=False)
+    # The shuffle gives each of the four positions a bias of its own; a transposed convolution has one a channel.
+    layer.bias = nn.Parameter(up.bias.detach().reshape(channels, 4).mean(1).clone(), requires_grad=False)
     return layer
 
 

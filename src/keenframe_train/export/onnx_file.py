@@ -126,8 +126,8 @@ def depth_to_space(blocks: NDArray) -> NDArray:
 def check_parity(model: Keen, path: Path, luma: NDArray[np.uint8], condition: NDArray[np.float32]) -> Parity:
     """Compare the float file with the training network on one plane. Raises TrainError past 1e-4 of the range."""
     pixels, residual = run_file(path, luma, condition)
-    x = torch.from_numpy(luma)[None, None].float() / PEAK
-    output = model.eval()(x, torch.from_numpy(condition)[None])
+    x = torch.tensor(luma)[None, None].float() / PEAK
+    output = model.eval()(x, torch.tensor(condition)[None])
     expected = (output - model.base(x))[0, 0].numpy() * PEAK
     difference = float(np.abs(expected - residual).max() / PEAK)
     wanted = np.rint(np.clip(output[0, 0].numpy() * PEAK, 0, PEAK))

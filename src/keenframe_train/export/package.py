@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import numpy_helper
 
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
@@ -27,10 +29,12 @@ from keenframe_train.export.onnx_file import (
     to_graph,
     write_model,
 )
-from keenframe_train.export.quantize import Frame, quantize
+from keenframe_train.export.quantize import Pair, quantize
 from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.rounding import empty_points
 
 INT8_LOSS_LIMIT = 0.1
+_LEARNED = re.compile(r"/(head|down|up|tail|first\.\d+|second\.\d+)/")
 # Tried in turn until the loss is within the limit: what NNCF's own choice leaves in INT8, then the ends in float.
 _FALLBACKS: tuple[tuple[str, ...], ...] = (
     (),
@@ -57,14 +61,29 @@ def load_network(checkpoint: Path) -> tuple[Keen, dict[str, object]]:
     try:
         recipe = json.loads(state["recipe"])
         model = Keen(KeenConfig(**recipe["network"]))
+        if "rounded" in state:
+            empty_points(model)
         model.load_state_dict(state["ema"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise TrainError(f"'{checkpoint}' holds no keen network: {error}") from error
     return model.eval(), state
 
 
+@torch.no_grad()
+def simplify(model: Keen) -> None:
+    """Make the network what is shipped: float16 holds every convolution's weights, which halves the file, and the
+    four positions of the upward step share their bias, which makes it one transposed convolution. Both change
+    the picture by far less than a code value.
+    """
+    shared = model.up.bias.reshape(-1, 4).mean(1)
+    model.up.bias.copy_(shared.repeat_interleave(4))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.copy_(module.weight.half().float())
+
+
 def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Store large float32 weights as float16 and widen them on loading: half the file for 1e-4 of a weight.
+    """Store the float32 weights that float16 holds exactly as float16, and widen them on loading: lossless.
 
     Engines fold the conversion when they load the model; the computation stays in float32.
     """
@@ -76,7 +95,11 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
         if values.dtype != np.float32 or values.size < 256:
             kept.append(tensor)
             continue
-        kept.append(numpy_helper.from_array(values.astype(np.float16), tensor.name + ".half"))
+        halves = values.astype(np.float16)
+        if not np.array_equal(halves.astype(np.float32), values):
+            kept.append(tensor)
+            continue
+        kept.append(numpy_helper.from_array(halves, tensor.name + ".half"))
         casts.append(
             onnx.helper.make_node(
                 "Cast",
@@ -89,6 +112,46 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
     nodes = [*casts, *small.graph.node]
     del small.graph.initializer[:]
     small.graph.initializer.extend(kept)
+    del small.graph.node[:]
+    small.graph.node.extend(nodes)
+    return small
+
+
+def store_int8(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Store the rounded weights of the learned convolutions as INT8 with one step for each output channel: lossless."""
+    small = onnx.ModelProto()
+    small.CopyFrom(graph)
+    weights = {tensor.name: tensor for tensor in small.graph.initializer}
+    added = []
+    for node in small.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose") or not _LEARNED.match(node.name):
+            continue
+        name = node.input[1]
+        values = numpy_helper.to_array(weights[name])
+        axis = 1 if node.op_type == "ConvTranspose" else 0
+        other = tuple(i for i in range(4) if i != axis)
+        step = np.maximum(np.abs(values).max(other), 1e-8).astype(np.float32) / np.float32(127)
+        shape = [-1 if i == axis else 1 for i in range(4)]
+        levels = np.rint(values / step.reshape(shape)).astype(np.int8)
+        if np.abs(levels * step.reshape(shape) - values).max() > 1e-3 * np.abs(values).max():
+            raise TrainError(
+                f"the weights of {node.name} are not rounded; export a checkpoint of `keenframe-train int8`"
+            )
+        small.graph.initializer.remove(weights[name])
+        small.graph.initializer.extend(
+            [
+                numpy_helper.from_array(levels, f"{name}.int8"),
+                numpy_helper.from_array(step, f"{name}.step"),
+                numpy_helper.from_array(np.zeros(len(step), np.int8), f"{name}.zero"),
+            ]
+        )
+        node.input[1] = f"{name}.widened"
+        inputs = [f"{name}.int8", f"{name}.step", f"{name}.zero"]
+        widen = onnx.helper.make_node(
+            "DequantizeLinear", inputs, [f"{name}.widened"], name=f"widen/{name}", axis=axis
+        )
+        added.append(widen)
+    nodes = [*added, *small.graph.node]
     del small.graph.node[:]
     small.graph.node.extend(nodes)
     return small
@@ -113,10 +176,12 @@ def export_model(
     description: str,
     training_data: str,
     version: str = "1",
-    calibration: Sequence[Frame] = (),
+    calibration: Sequence[Pair] = (),
+    rounded: Path | None = None,
 ) -> Exported:
-    """Write NAME.onnx (float) and, with calibration frames, NAME-int8.onnx into the folder `out`.
+    """Write NAME.onnx (float) and, with calibration pairs, NAME-int8.onnx into the folder `out`.
 
+    rounded: a checkpoint of `qat.quantize_aware`, to be written as the INT8 file instead of quantising afterwards.
     samples: on which parity is proved and the INT8 loss measured. Raises TrainError when the float file differs
     from the network by more than 1e-4 of the range, or when no choice of layers keeps the INT8 loss within 0.1 dB.
     """
@@ -137,24 +202,37 @@ def export_model(
         created=datetime.date.today().isoformat(),
         description=description,
     )
+    simplify(model)
     graph = to_graph(model)
     float_file = out / f"{name}.onnx"
     write_model(float_file, halve_weights(graph), spec)
     first = samples[0]
     parity = check_parity(model, float_file, first.degraded, first.condition)
-    if not calibration:
-        return Exported(float_file, parity, None, {}, ())
-
-    reference = mean_psnr(float_file, samples)
     int8_file = out / f"{name}-int8.onnx"
+    int8_spec = replace(spec, name=f"{name}-int8", precision="int8")
+    reference = mean_psnr(float_file, samples)
+
+    def change(path: Path) -> dict[str, float]:
+        return {kind: value - reference[kind] for kind, value in mean_psnr(path, samples).items()}
+
+    trial = out / f".{name}-int8.trial.onnx"
+    if rounded is not None:
+        network, _ = load_network(rounded)
+        write_model(trial, store_int8(to_graph(network)), int8_spec)
+        candidates: list[tuple[str, ...]] = [()]
+    elif calibration:
+        candidates = list(_FALLBACKS)
+    else:
+        return Exported(float_file, parity, None, {}, ())
     changes: dict[str, float] = {}
-    for keep_float in _FALLBACKS:
-        quantized = quantize(graph, calibration, keep_float)
-        trial = out / f".{name}-int8.trial.onnx"
-        write_model(trial, halve_weights(quantized), replace(spec, name=f"{name}-int8", precision="int8"))
-        changes = {kind: value - reference[kind] for kind, value in mean_psnr(trial, samples).items()}
+    for keep_float in candidates:
+        if rounded is None:
+            write_model(trial, halve_weights(quantize(graph, calibration, keep_float)), int8_spec)
+        changes = change(trial)
         if min(changes.values()) >= -INT8_LOSS_LIMIT:
             trial.replace(int8_file)
             return Exported(float_file, parity, int8_file, changes, keep_float)
-        trial.unlink()
-    raise TrainError(f"INT8 loses more than {INT8_LOSS_LIMIT} dB whatever is left in float: {changes}")
+    trial.unlink()
+    raise TrainError(
+        f"INT8 loses more than {INT8_LOSS_LIMIT} dB: {changes}; fine-tune with `keenframe-train int8`"
+    )

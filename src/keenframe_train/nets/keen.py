@@ -64,7 +64,7 @@ class Film(nn.Module):
 
 
 class Block(nn.Module):
-    """x + conv(act(film(conv(x)))), (N, C, H, W) -> same."""
+    """The layers of x + second(act(film(first(x)))), (N, C, H, W) -> same; `body` runs them."""
 
     def __init__(self, channels: int, embedding: int) -> None:
         super().__init__()
@@ -73,9 +73,6 @@ class Block(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         with torch.no_grad():
             self.second.weight.mul_(0.1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return x + self.second(F.leaky_relu(self.film(self.first(x), embedding), SLOPE))
 
 
 def upsample_base(x: Tensor) -> Tensor:
@@ -111,6 +108,8 @@ class Keen(nn.Module):
         self.tail = nn.Conv2d(head, BLOCK * BLOCK, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
+        # Where a quantised network rounds its activations, by name; empty in a float network.
+        self.points = nn.ModuleDict()
 
     @torch.no_grad()
     def calibrate(self, degraded: Tensor, pristine: Tensor, conditions: Tensor) -> None:
@@ -137,17 +136,35 @@ class Keen(nn.Module):
         """DCT coefficients of the correction, unit-sized bands, (N, 16, sH/4, sW/4)."""
         embedding = self.embed((condition - self.condition_mean) / self.condition_std)
         bands = (self._bands(luma) - self.input_mean[:, None, None]) / self.input_std[:, None, None]
-        skip = F.leaky_relu(self.head_film(self.head(bands), embedding), SLOPE)
-        x = F.leaky_relu(self.down(skip), SLOPE)
-        for block in self.blocks:
-            x = block(x, embedding)
-        return self.tail(F.leaky_relu(skip + F.pixel_shuffle(self.up(x), 2), SLOPE))
+        return body(self, self.points, bands, embedding)
 
     def forward(self, luma: Tensor, condition: Tensor) -> Tensor:
         bands = self.residual_bands(luma, condition).float() * self.output_std[:, None, None]
         with torch.autocast(luma.device.type, enabled=False):
             residual = torch.einsum("kc,nkhw->nchw", self.output_dct, bands)
         return self.base(luma) + F.pixel_shuffle(residual, BLOCK)
+
+
+def point(points: nn.ModuleDict, name: str, x: Tensor) -> Tensor:
+    """x as the network rounds it at that place; x itself in a float network."""
+    return points[name](x) if name in points else x
+
+
+def body(net: Keen, points: nn.ModuleDict, bands: Tensor, embedding: Tensor) -> Tensor:
+    """From normalised bands (N, r*r, h, w) to unit-sized residual bands (N, 16, h, w): all that costs time."""
+    skip = F.leaky_relu(net.head_film(net.head(point(points, "bands", bands)), embedding), SLOPE)
+    skip = point(points, "skip", skip)
+    x = point(points, "trunk", F.leaky_relu(net.down(skip), SLOPE))
+    for index, block in enumerate(net.blocks):
+        inner = F.leaky_relu(block.film(block.first(x), embedding), SLOPE)
+        x = point(points, f"out{index}", x + block.second(point(points, f"inner{index}", inner)))
+    return net.tail(point(points, "fused", F.leaky_relu(skip + F.pixel_shuffle(net.up(x), 2), SLOPE)))
+
+
+def point_names(config: KeenConfig) -> list[str]:
+    """Every place where activations are rounded in INT8: the inputs of the convolutions with learned kernels."""
+    inside = [f"{kind}{index}" for index in range(config.blocks) for kind in ("inner", "out")]
+    return ["bands", "skip", "trunk", *inside, "fused"]
 
 
 def _block_dct(size: int) -> Tensor:
