@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from keenframe_train.checkpoint import load_checkpoint, save_checkpoint
 from keenframe_train.data.bank import Bank
-from keenframe_train.data.batches import BankBatches
+from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.metrics import psnr
@@ -132,6 +132,7 @@ def fit(
     batches = BankBatches(
         bank, recipe.batch, recipe.patch, recipe.steps, recipe.seed, recipe.network.scale,
         fabric.global_rank, fabric.world_size,
+        None if recipe.shares is None else item_weights(bank, recipe.shares, recipe.light),
     )  # fmt: skip
     loader = DataLoader(
         batches, batch_size=None, sampler=range(step, recipe.steps), num_workers=workers,

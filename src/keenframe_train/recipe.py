@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import runpy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class Recipe:
 
     mix: name in `data.presets.MIXES`. bank_items: pairs in the bank. batch x patch x patch pixels of output luma a
     step. steps at learning rate `rate` (AdamW), `warmup` linear steps, then cosine down to `final_rate`.
-    ema: decay of the averaged weights.
+    ema: decay of the averaged weights. shares: how often each kind of the bank is drawn; None: as the bank has them.
+    light: how often, among the items of a kind, those that stand above 40 dB already.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.999
     seed: int = 42
+    shares: Mapping[str, float] | None = None
+    light: float = 1.0
     validate_every: int = 5_000
     save_every: int = 1_000
     description: str = ""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keenframe.condition import band_statistics
 from keenframe_train.data.bank import Bank, build_bank, open_bank
-from keenframe_train.data.batches import BankBatches
+from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.folders import train_and_validation, validation_only
 from keenframe_train.data.images import (
     ImageFile,
@@ -124,3 +124,18 @@ def test_samples_repeat(data: Path) -> None:
     one, two = make_sample(file, "call-half", 7), make_sample(file, "call-half", 7)
     assert np.array_equal(one.degraded, two.degraded) and one.degraded.shape == (192, 240)
     assert make_sample(file, "r2", 7, 128).degraded.shape == (128, 128)
+
+
+def test_weights_draw_kinds_in_their_shares_and_light_items_less(bank: Bank) -> None:
+    shares = {"r2": 0.5, "call-full": 0.4, "clean": 0.1}
+    weights = item_weights(bank, shares, light=0.25)
+    names = np.array(bank.names)[bank.kinds]
+    assert weights.sum() == pytest.approx(sum(shares[name] for name in set(names) & set(shares)))
+    assert not weights[~np.isin(names, list(shares))].any()
+    full = np.flatnonzero(names == "call-full")
+    error = [np.square(bank.degraded[i].astype(float) - bank.pristine[i]).mean() for i in full]
+    light = np.array(error) < 255**2 / 1e4
+    if light.any() and not light.all():
+        assert weights[full][light].max() == pytest.approx(0.25 * weights[full][~light].max())
+    drawn = BankBatches(bank, 64, 64, 3, seed=1, weights=np.eye(len(bank))[5])[0][2]
+    assert bool((drawn == drawn[0]).all()) and np.array_equal(drawn[0].numpy(), bank.conditions[5])

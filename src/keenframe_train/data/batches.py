@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +22,7 @@ class BankBatches(Dataset[Batch]):
     """Item k is the batch of step k: (degraded, pristine, condition).
 
     degraded (B, 1, patch/scale, patch/scale) and pristine (B, 1, patch, patch) uint8, condition (B, 128) float32.
+    weights: how often each item of the bank is drawn, (N,) and not negative; None draws all alike.
     `rank` and `world` give each process of a distributed run its own share of the batch.
     """
 
@@ -32,9 +36,11 @@ class BankBatches(Dataset[Batch]):
         scale: int = 1,
         rank: int = 0,
         world: int = 1,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         self.bank, self.batch, self.patch, self.steps, self.seed = bank, batch, patch, steps, seed
         self.scale, self.rank, self.world = scale, rank, world
+        self.shares = None if weights is None else np.cumsum(weights) / weights.sum()
 
     def __len__(self) -> int:
         return self.steps
@@ -42,6 +48,8 @@ class BankBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
         items = rng.integers(0, len(self.bank), self.batch)
+        if self.shares is not None:
+            items = np.searchsorted(self.shares, rng.random(self.batch), side="right")
         draws = [self._crop(int(item), rng) for item in items][self.rank :: self.world]
         degraded, pristine, conditions = zip(*draws, strict=True)
         return (
@@ -66,3 +74,22 @@ class BankBatches(Dataset[Batch]):
             np.ascontiguousarray(dihedral(y, turn)),
             np.array(self.bank.conditions[item]),
         )
+
+
+def item_weights(bank: Bank, shares: Mapping[str, float], light: float) -> NDArray[np.float64]:
+    """(N,) weights that draw the kinds in the given shares, and items whose damaged plane stands above 40 dB only
+    `light` times as often as the others of their kind: there is little to learn on them.
+
+    Kinds that are not named are not drawn. Items whose sizes differ (a x2 bank) all count as damaged.
+    """
+    weights = np.zeros(len(bank))
+    for position, kind in enumerate(bank.names):
+        items = np.flatnonzero(bank.kinds == position)
+        own = np.ones(len(items))
+        if light != 1 and kind != "clean" and bank.degraded.shape == bank.pristine.shape:
+            for row, item in enumerate(items):
+                error = bank.degraded[item].astype(np.float32) - bank.pristine[item]
+                own[row] = light if np.square(error).mean() < 255**2 / 10**4 else 1
+        if len(items):
+            weights[items] = own / own.sum() * shares.get(kind, 0.0)
+    return weights
