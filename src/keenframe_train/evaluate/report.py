@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from keenframe import Sharpener
+from keenframe.engines.cpu import cpu_name
 from keenframe_train.data.folders import validation_only
 from keenframe_train.data.images import ImageFile
 from keenframe_train.errors import TrainError
@@ -45,7 +46,12 @@ def write_report(
     results.mkdir(parents=True, exist_ok=True)
     scores = evaluate_stills(files, models, tuple(kinds or default), engine=engine, workers=workers)
     save_scores(results / "stills.jsonl", scores)
-    parts = [f"Luma of {len(files)} validation pictures, {platform.processor() or platform.machine()}.\n"]
+    parts = [
+        f"Luma of {len(files)} validation pictures, BT.601 limited range; PSNR with peak 255, SSIM with the Gaussian "
+        f"window; means over pictures. {cpu_name()}, {_versions()}. Rows: R1-R5 the five source systems' "
+        "degradations, `call-half` a call sent at half size and enlarged by the viewer, `call-full` one sent at full "
+        "size, `clean` the pristine picture itself.\n"
+    ]
     for model in models:
         scale, spec = scales[model]
         title = f"`{model}` ({spec.precision}, version {spec.version})"
@@ -69,6 +75,11 @@ def write_report(
     if readme is not None:
         _insert(readme, text)
     return text
+
+
+def _versions() -> str:
+    names = ("openvino", "onnxruntime", "av")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def _values(scales: dict[str, tuple[int, object]]) -> set[int]:

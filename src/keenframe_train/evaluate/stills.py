@@ -107,13 +107,14 @@ def evaluate_stills(
     """
     for kind in kinds:
         preset(kind)
-    tasks = [(file, kind) for kind in kinds for file in files]
+    # One picture's damages follow each other: engines compile once for its size.
+    tasks = [(file, kind) for file in files for kind in kinds]
     job = _Job(tuple(models), engine)
     workers = workers or os.cpu_count() or 1
     scores: list[Score] = []
     with multiprocessing.get_context("spawn").Pool(workers, _start, (job,)) as pool, progress() as bar:
         row = bar.add_task("stills", total=len(tasks), note="")
-        for found in pool.imap(_score, tasks, chunksize=4):
+        for found in pool.imap(_score, tasks, chunksize=len(kinds)):
             scores += found
             bar.advance(row)
     return scores

@@ -74,7 +74,7 @@ class DeployedKeen(nn.Module):
     def _body(self, bands: Tensor, embedding: Tensor) -> Tensor:
         """`nets.keen.body` on the folded layers; parity is proved at every export."""
         points = self.points
-        skip = F.leaky_relu(self.head_film(self.head(point(points, "bands", bands)), embedding), SLOPE)
+        skip = F.leaky_relu(self.head_film(self.head(bands), embedding), SLOPE)
         skip = point(points, "skip", skip)
         x = point(points, "trunk", F.leaky_relu(self.down(skip), SLOPE))
         for index, (first, film, second) in enumerate(zip(self.first, self.films, self.second, strict=True)):

@@ -50,6 +50,7 @@ def write_model(path: Path, graph: onnx.ModelProto, spec: ModelSpec) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(graph.SerializeToString())
+        Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -152,7 +152,7 @@ def point(points: nn.ModuleDict, name: str, x: Tensor) -> Tensor:
 
 def body(net: Keen, points: nn.ModuleDict, bands: Tensor, embedding: Tensor) -> Tensor:
     """From normalised bands (N, r*r, h, w) to unit-sized residual bands (N, 16, h, w): all that costs time."""
-    skip = F.leaky_relu(net.head_film(net.head(point(points, "bands", bands)), embedding), SLOPE)
+    skip = F.leaky_relu(net.head_film(net.head(bands), embedding), SLOPE)
     skip = point(points, "skip", skip)
     x = point(points, "trunk", F.leaky_relu(net.down(skip), SLOPE))
     for index, block in enumerate(net.blocks):
@@ -162,9 +162,12 @@ def body(net: Keen, points: nn.ModuleDict, bands: Tensor, embedding: Tensor) -> 
 
 
 def point_names(config: KeenConfig) -> list[str]:
-    """Every place where activations are rounded in INT8: the inputs of the convolutions with learned kernels."""
+    """Every place where activations are rounded in INT8: the inputs of all learned convolutions but the head.
+
+    The head's input are the bands themselves, with the longest tails of all: in eight bits it alone would lose 0.1 dB.
+    """
     inside = [f"{kind}{index}" for index in range(config.blocks) for kind in ("inner", "out")]
-    return ["bands", "skip", "trunk", *inside, "fused"]
+    return ["skip", "trunk", *inside, "fused"]
 
 
 def _block_dct(size: int) -> Tensor:

@@ -70,7 +70,7 @@ def learned_convolutions(net: Keen) -> list[tuple[nn.Conv2d, int]]:
     The upward step's four positions of a channel are one output channel of the transposed convolution it becomes.
     """
     inside = [layer for block in net.blocks for layer in (block.first, block.second)]
-    return [(layer, 1) for layer in (net.head, net.down, *inside, net.tail)] + [(net.up, 4)]
+    return [(layer, 1) for layer in (net.down, *inside, net.tail)] + [(net.up, 4)]
 
 
 def round_weights(net: Keen) -> None:
