@@ -181,7 +181,7 @@ def int8(
     checkpoint: Annotated[Path, typer.Argument(help="A run's folder, or its best.pt.")],
     data: Data,
     folder: Annotated[Path | None, typer.Option("--bank", help="Folder of pairs [banks/NAME].")] = None,
-    steps: Annotated[int, typer.Option(help="Steps of fine-tuning.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Steps of fine-tuning.")] = 3500,
 ) -> None:
     """Fine-tune a run in INT8 arithmetic; writes int8.pt beside best.pt, which `export` then takes."""
     import json

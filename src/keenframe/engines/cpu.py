@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Any of these multiplies 8-bit integers four at a time.
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "avx512bw", "amx_int8", "asimddp"}
-_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512_bf16"}
+_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
 # IsProcessorFeaturePresent: PF_AVX512F_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE.
 _WINDOWS_INT8_FEATURES = (41, 43)
 
@@ -52,6 +52,11 @@ def instruction_sets() -> frozenset[str]:
 def fast_int8() -> bool:
     """Whether the processor has VNNI, AVX-512, AMX or (Arm) dot-product instructions."""
     return bool(instruction_sets() & _INT8_FLAGS)
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 natively."""
+    return bool(instruction_sets() & {"avx512_bf16", "amx_bf16"})
 
 
 def usable_cores() -> int:
