@@ -135,13 +135,14 @@ def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8])
 def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
     """Add gain * residual (H, W) to a plane (H, W) or to every channel of (H, W, C), in place.
 
-    Rounded and clipped to 0..maximum.
+    What is added is rounded first, so that every channel gets the same and no colour shifts; clipped to 0..maximum.
     """
     for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS]
         added = residual[top : top + _ROWS] * np.float32(gain)
+        np.rint(added, out=added)
         total = rows + (added[:, :, None] if plane.ndim == 3 else added)
-        np.rint(total, out=total).clip(0, maximum, out=total)
+        total.clip(0, maximum, out=total)
         np.copyto(rows, total, casting="unsafe")
 
 

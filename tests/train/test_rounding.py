@@ -49,6 +49,7 @@ def test_gradients_pass_the_rounding_and_reach_the_step() -> None:
 
 def test_weights_settle_on_their_grid() -> None:
     net = Keen(CONFIG)
+    torch.nn.init.normal_(net.tail.weight)
     round_weights(net)
     settle_weights(net)
     for layer, shared in learned_convolutions(net):
