@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keenframe_train.data.validation import Sample
+from keenframe_train.files import replacing
 from keenframe_train.nets.keen import Keen
 
 EDGE = 224
@@ -30,15 +29,8 @@ def restore(model: Keen, sample: Sample) -> NDArray[np.uint8]:
 
 def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write (H, W) or (H, W, 3) uint8 as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            Image.fromarray(picture).save(file, "PNG")
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        Image.fromarray(picture).save(file, "PNG")
 
 
 def before_after_sheet(model: Keen, samples: Sequence[Sample], path: Path) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from keenframe.zoo.spec import METADATA_KEY, ModelSpec
 from keenframe_train.errors import TrainError
 from keenframe_train.export.deploy import PEAK, DeployedKeen
+from keenframe_train.files import replacing
 from keenframe_train.nets.keen import BLOCK, Keen, KeenConfig
 
 OPSET = 17
@@ -45,16 +46,8 @@ def write_model(path: Path, graph: onnx.ModelProto, spec: ModelSpec) -> None:
     graph.metadata_props.add(key=METADATA_KEY, value=json.dumps(card, sort_keys=True))
     graph.producer_name, graph.doc_string = "keenframe", spec.description
     onnx.checker.check_model(graph)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(graph.SerializeToString())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(graph.SerializeToString())
 
 
 def to_graph(model: Keen) -> onnx.ModelProto:
