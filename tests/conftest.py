@@ -86,3 +86,21 @@ def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
         image = image + blocks[:height, :width]
     image = image + random.normal(0, 2, image.shape)
     return np.rint(image).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def same(identity_model: Path) -> Iterator[Sharpener]:
+    with Sharpener(identity_model, "onnxruntime", threads=1) as sharpener:
+        yield sharpener
+
+
+@pytest.fixture(scope="module")
+def sharp(unsharp_model: Path) -> Iterator[Sharpener]:
+    with Sharpener(unsharp_model, "onnxruntime", threads=1) as sharpener:
+        yield sharpener
+
+
+@pytest.fixture(scope="module")
+def double(plain_double_model: Path) -> Iterator[Sharpener]:
+    with Sharpener(plain_double_model, "onnxruntime", threads=1) as sharpener:
+        yield sharpener

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,6 @@ from keenframe.media.images import sharpen_image
 from keenframe.sharpener import Sharpener
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-@pytest.fixture(scope="module")
-def same(identity_model: Path) -> Iterator[Sharpener]:
-    with Sharpener(identity_model, "onnxruntime", threads=1) as sharpener:
-        yield sharpener
-
-
-@pytest.fixture(scope="module")
-def sharp(unsharp_model: Path) -> Iterator[Sharpener]:
-    with Sharpener(unsharp_model, "onnxruntime", threads=1) as sharpener:
-        yield sharpener
-
-
-@pytest.fixture(scope="module")
-def double(plain_double_model: Path) -> Iterator[Sharpener]:
-    with Sharpener(plain_double_model, "onnxruntime", threads=1) as sharpener:
-        yield sharpener
 
 
 def exif(orientation: int = 6, width: int = 60) -> Image.Exif:

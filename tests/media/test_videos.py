@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,24 +22,6 @@ CHAPTERS = [
     {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
     {"id": 2, "start": 200, "end": 390, "time_base": Fraction(1, 1000), "metadata": {"title": "Two"}},
 ]
-
-
-@pytest.fixture(scope="module")
-def same(identity_model: Path) -> Iterator[Sharpener]:
-    with Sharpener(identity_model, "onnxruntime", threads=1) as sharpener:
-        yield sharpener
-
-
-@pytest.fixture(scope="module")
-def sharp(unsharp_model: Path) -> Iterator[Sharpener]:
-    with Sharpener(unsharp_model, "onnxruntime", threads=1) as sharpener:
-        yield sharpener
-
-
-@pytest.fixture(scope="module")
-def double(plain_double_model: Path) -> Iterator[Sharpener]:
-    with Sharpener(plain_double_model, "onnxruntime", threads=1) as sharpener:
-        yield sharpener
 
 
 def run(source: Path, target: str, sharpener: Sharpener, **options: Any) -> tuple[Path, VideoReport]:

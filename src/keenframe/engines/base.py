@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from keenframe.condition import CONDITION_SIZE
 from keenframe.zoo.spec import ModelSpec
 
 # Compiled sizes that are kept: a call that adapts its resolution comes back to the same few.
@@ -34,6 +35,9 @@ class Engine(ABC, Generic[Prepared]):
         self.spec = spec
         self.threads = threads
         self._prepared: OrderedDict[Key, Prepared] = OrderedDict()
+        # Inputs that engines bind once; they are filled before each run.
+        self._strength = np.ones(1, np.float32)
+        self._condition = np.zeros((1, CONDITION_SIZE), np.float32)
 
     def run(
         self, luma: NDArray[np.uint8], condition: NDArray[np.float32] | None, strength: float
@@ -45,13 +49,13 @@ class Engine(ABC, Generic[Prepared]):
         Returns (H * scale / 4, W * scale / 4, 16) uint8: 4x4 pixels in row-major order. EngineError on
         failure.
         """
-        return self._infer(self._get(luma, "unit" if strength == 1 else "any"), luma, condition, strength)
+        return self._run("unit" if strength == 1 else "any", luma, condition, strength)
 
     def run_residual(
         self, luma: NDArray[np.uint8], condition: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """What strength 1 adds, in 8-bit code values, unrounded: same shape as `run`'s, float32."""
-        return self._infer(self._get(luma, "residual"), luma, condition, 1.0)
+        return self._run("residual", luma, condition, 1.0)
 
     def close(self) -> None:
         """Free compiled models and buffers."""
@@ -62,14 +66,20 @@ class Engine(ABC, Generic[Prepared]):
         """Compile for one input size and one kind of output, and bind its buffer."""
 
     @abstractmethod
-    def _infer(
+    def _infer(self, prepared: Prepared, luma: NDArray[np.uint8]) -> NDArray[Any]:
+        """Run on one plane with `_strength` and `_condition` as they stand; the result is the bound buffer."""
+
+    def _run(
         self,
-        prepared: Prepared,
+        variant: Variant,
         luma: NDArray[np.uint8],
         condition: NDArray[np.float32] | None,
         strength: float,
     ) -> NDArray[Any]:
-        """Run on one plane; the result is the bound output buffer."""
+        self._strength[0] = strength
+        if condition is not None:
+            self._condition[0] = condition
+        return self._infer(self._get(luma, variant), luma)
 
     def _get(self, luma: NDArray[np.uint8], variant: Variant) -> Prepared:
         key = (*luma.shape, variant)

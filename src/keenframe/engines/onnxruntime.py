@@ -57,8 +57,6 @@ class OnnxRuntimeEngine(Engine[_Binding]):
         options.inter_op_num_threads = 1
         # DirectML refuses to run with memory patterns.
         options.enable_mem_pattern = provider != "directml"
-        self._strength = np.ones(1, np.float32)
-        self._condition = np.zeros((1, 128), np.float32)
         try:
             self._session = ort.InferenceSession(str(model), options, providers=[PROVIDERS[provider]])
         except Exception as error:
@@ -81,16 +79,7 @@ class OnnxRuntimeEngine(Engine[_Binding]):
         _bind(binding.bind_output, "residual" if residual else "blocks", output)
         return _Binding(binding, output[0])
 
-    def _infer(
-        self,
-        prepared: _Binding,
-        luma: NDArray[np.uint8],
-        condition: NDArray[np.float32] | None,
-        strength: float,
-    ) -> NDArray[Any]:
-        self._strength[0] = strength
-        if condition is not None:
-            self._condition[0] = condition
+    def _infer(self, prepared: _Binding, luma: NDArray[np.uint8]) -> NDArray[Any]:
         try:
             _bind(prepared.binding.bind_input, "luma", luma[None, None])
             self._session.run_with_iobinding(prepared.binding)

@@ -65,8 +65,6 @@ class OpenVinoEngine(Engine[_Request]):
             self._config["INFERENCE_PRECISION_HINT"] = precision
             if threads is not None:
                 self._config["INFERENCE_NUM_THREADS"] = threads
-        self._strength = np.ones(1, np.float32)
-        self._condition = np.zeros((1, 128), np.float32)
         try:
             self._model = core().read_model(str(model))
         except Exception as error:
@@ -97,16 +95,7 @@ class OpenVinoEngine(Engine[_Request]):
             ) from error
         return _Request(request, output[0])
 
-    def _infer(
-        self,
-        prepared: _Request,
-        luma: NDArray[np.uint8],
-        condition: NDArray[np.float32] | None,
-        strength: float,
-    ) -> NDArray[Any]:
-        self._strength[0] = strength
-        if condition is not None:
-            self._condition[0] = condition
+    def _infer(self, prepared: _Request, luma: NDArray[np.uint8]) -> NDArray[Any]:
         try:
             prepared.request.set_tensor("luma", _tensor(luma[None, None]))
             # Otherwise it copies the output, which is bound to our own memory already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any
 
@@ -26,14 +27,14 @@ _TEXT = {
 _TEXT_CODECS = {"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"}
 
 
-class Reencoder:
+class Reencoder(ABC):
     """Packets of one input stream in, packets of one output stream out."""
 
     stream: Stream
 
+    @abstractmethod
     def feed(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
         """Output packets for an input packet; None at the end. Damaged packets give none."""
-        raise NotImplementedError
 
 
 def reencoder(container: OutputContainer, source: Stream) -> Reencoder | None:
