@@ -32,9 +32,10 @@ class DeployedFilm(nn.Module):
 
 
 class DeployedKeen(nn.Module):
-    """forward(luma (1, 1, H, W) uint8, condition (1, 128) float32, strength (1,) float32) ->
-    (blocks (1, h, w, 16) uint8, residual (1, h, w, 16) float32), h = scale * H / 4: the runtime's graph contract
-    (`keenframe.zoo.spec`). Residual in code values of 8 bits, at strength 1.
+    """forward(luma (1, 1, H, W) uint8, condition (1, 128) float32, strength (1,) float32, previous (1, h, w, 16)
+    uint8, keep (1, 1, h, w) float32) -> (blocks (1, h, w, 16) uint8, steady, the same, residual (1, h, w, 16)
+    float32), h = scale * H / 4: the runtime's graph contract (`keenframe.zoo.spec`). Residual in code values of 8
+    bits, at strength 1. `steady` is `blocks` moved towards the stream's previous result by `keep`, 0-1.
     """
 
     def __init__(self, model: Keen) -> None:
@@ -61,15 +62,20 @@ class DeployedKeen(nn.Module):
         idct = (model.output_dct * model.output_std[:, None]).T * PEAK
         self.idct = _conv(idct[:, :, None, None], None)
         self.register_buffer("ones", torch.ones(1, BLOCK * BLOCK, 1, 1))
+        # As a convolution, for the same reason: what is spread over channels reorders the planes.
+        self.spread = _conv(torch.ones(BLOCK * BLOCK, 1, 1, 1), None)
 
-    def forward(self, luma: Tensor, condition: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, luma: Tensor, condition: Tensor, strength: Tensor, previous: Tensor, keep: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         plane = luma.float()
         pixels = self.pixels(plane)
         embedding = self.embed_act(self.embed_linear(condition))
         residual = self.idct(self._body(self.bands(pixels), embedding))
         base = pixels if self.scale == 1 else self.base(F.pad(plane, (2, 2, 2, 2), mode="replicate"))
-        sharpened = torch.clamp(torch.round(base + residual * (self.ones * strength)), 0, PEAK)
-        return sharpened.to(torch.uint8).permute(0, 2, 3, 1), residual.permute(0, 2, 3, 1)
+        sharpened = base + residual * (self.ones * strength)
+        steady = sharpened + self.spread(keep) * (previous.permute(0, 3, 1, 2).float() - sharpened)
+        return _bytes(sharpened), _bytes(steady), residual.permute(0, 2, 3, 1)
 
     def _body(self, bands: Tensor, embedding: Tensor) -> Tensor:
         """`nets.keen.body` on the folded layers; parity is proved at every export."""
@@ -81,6 +87,10 @@ class DeployedKeen(nn.Module):
             inner = F.leaky_relu(film(first(x), embedding), SLOPE)
             x = point(points, f"out{index}", x + second(point(points, f"inner{index}", inner)))
         return self.tail(point(points, "fused", F.leaky_relu(skip + self.up(x), SLOPE)))
+
+
+def _bytes(channels_first: Tensor) -> Tensor:
+    return torch.clamp(torch.round(channels_first), 0, PEAK).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def _conv(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:

@@ -54,7 +54,14 @@ def to_graph(model: Keen) -> onnx.ModelProto:
     """The deployed network as an ONNX graph with free height and width."""
     deployed = DeployedKeen(model).eval()
     edge = 8 * model.config.size_multiple
-    example = (torch.zeros(1, 1, edge, edge, dtype=torch.uint8), torch.zeros(1, 128), torch.ones(1))
+    rows = edge * model.config.scale // BLOCK
+    example = (
+        torch.zeros(1, 1, edge, edge, dtype=torch.uint8),
+        torch.zeros(1, 128),
+        torch.ones(1),
+        torch.zeros(1, rows, rows, BLOCK**2, dtype=torch.uint8),
+        torch.zeros(1, 1, rows, rows),
+    )
     handle, name = tempfile.mkstemp(suffix=".onnx")
     os.close(handle)
     try:
@@ -62,11 +69,14 @@ def to_graph(model: Keen) -> onnx.ModelProto:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 deployed, example, name, dynamo=False, opset_version=OPSET,
-                input_names=["luma", "condition", "strength"], output_names=["blocks", "residual"],
+                input_names=["luma", "condition", "strength", "previous", "keep"],
+                output_names=["blocks", "steady", "residual"],
                 dynamic_axes={
                     "luma": {2: "height", 3: "width"},
-                    "blocks": {1: "rows", 2: "columns"},
-                    "residual": {1: "rows", 2: "columns"},
+                    "keep": {2: "rows", 3: "columns"},
+                    **dict.fromkeys(
+                        ("previous", "blocks", "steady", "residual"), {1: "rows", 2: "columns"}
+                    ),
                 },
             )  # fmt: skip
         return onnx.load(name)
