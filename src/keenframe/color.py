@@ -214,13 +214,14 @@ def _weights_of_planes(matrix: Matrix, range: Range) -> NDArray[np.float32]:
     luma = np.array([red, 1 - red - blue, blue])
     cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
     cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
-    scale = (219 / 255, 224 / 255, 224 / 255) if range == "limited" else (1, 1, 1)
-    return (np.stack([luma, cb, cr]) * np.array(scale)[:, None]).astype(np.float32)
+    scale = np.array((219 / 255, 224 / 255, 224 / 255) if range == "limited" else (1.0, 1.0, 1.0))
+    return np.asarray(np.stack([luma, cb, cr]) * scale[:, None], np.float32)
 
 
 def _mixed(rgb: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W): the weighted sum of the channels of (H, W, 3). A matrix product would wake OpenBLAS's threads."""
-    total: NDArray[np.float32] = rgb[:, :, 0] * weights[0]
+    total = np.empty(rgb.shape[:2], np.float32)
+    np.multiply(rgb[:, :, 0], weights[0], out=total)
     total += rgb[:, :, 1] * weights[1]
     total += rgb[:, :, 2] * weights[2]
     return total
