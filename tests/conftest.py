@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from keenframe.engines.select import available_engines
 from keenframe.sharpener import Sharpener
-from keenframe.zoo.store import MODELS
+from keenframe.zoo.store import list_models
 from models import build
 
-EMBEDDED = sorted(path.stem for path in MODELS.glob("*.onnx"))
+EMBEDDED = [spec.name for spec in list_models() if spec.color == "luma"]
+EMBEDDED_RGB = [spec.name for spec in list_models() if spec.color == "rgb"]
 CPU_ENGINES = [name for name in available_engines() if name in ("openvino", "onnxruntime")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -89,15 +90,87 @@ def build(
         helper.make_tensor_value_info("blocks", TensorProto.UINT8, [1, "rows", "columns", 16]),
         helper.make_tensor_value_info("residual", TensorProto.FLOAT, [1, "rows", "columns", 16]),
     ]
+    described = ModelSpec(
+        **({"name": path.stem, "scale": scale, "radius": 8} | spec),  # type: ignore[arg-type]
+        condition=dict(CONDITION) if conditioned else None,
+    )
+    return _write(path, nodes, inputs, outputs, values, described if metadata else None)
+
+
+def build_rgb(
+    path: Path,
+    amount: float = 0.0,
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    by_mean: float = 0.0,
+    scale: int = 1,
+    **spec: object,
+) -> Path:
+    """Write an RGB model whose residual is, for each channel, `amount` times (pixel - its 3x3 mean) plus `shift`.
+
+    by_mean: that times the picture's mean is added, so that every pixel depends on the whole picture. For a
+    scale above 1 the base is the bicubic enlargement.
+    """
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    for channel in range(3):
+        kernel[channel, channel] = -amount / 9
+        kernel[channel, channel, 1, 1] += amount
+    values = {
+        "unsharp": kernel,
+        "shift": np.array(shift, np.float32),
+        "by_mean": np.float32(by_mean),
+        "low": np.float32(0),
+        "high": np.float32(255),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["channels_first"], perm=[0, 3, 1, 2]),
+    ]
+    base = "channels_first"
+    if scale > 1:
+        values["scales"] = np.array([1, 1, scale, scale], np.float32)
+        cubic = {"mode": "cubic", "cubic_coeff_a": -0.75, "coordinate_transformation_mode": "half_pixel"}
+        nodes.append(helper.make_node("Resize", [base, "", "scales"], ["large"], **cubic))
+        base = "large"
+    nodes += [
+        helper.make_node("Conv", [base, "unsharp", "shift"], ["local"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", [base], ["mean"]),
+        helper.make_node("Mul", ["mean", "by_mean"], ["everywhere"]),
+        helper.make_node("Add", ["local", "everywhere"], ["correction"]),
+        helper.make_node("Transpose", ["correction"], ["residual"], perm=[0, 2, 3, 1]),
+        helper.make_node("Transpose", [base], ["base_last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Mul", ["residual", "strength"], ["added"]),
+        helper.make_node("Add", ["base_last", "added"], ["sum"]),
+        helper.make_node("Round", ["sum"], ["rounded"]),
+        helper.make_node("Clip", ["rounded", "low", "high"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], ["pixels"], to=TensorProto.UINT8),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "height", "width", 3]),
+        helper.make_tensor_value_info("strength", TensorProto.FLOAT, [1]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "rows", "columns", 3]),
+        helper.make_tensor_value_info("residual", TensorProto.FLOAT, [1, "rows", "columns", 3]),
+    ]
+    fields = {"name": path.stem, "scale": scale, "size_multiple": 1, "radius": 8, "enlarging": "bicubic"}
+    fields |= {"color": "rgb", "whole": by_mean != 0, "role": "research"}
+    described = ModelSpec(**(fields | spec))  # type: ignore[arg-type]
+    return _write(path, nodes, inputs, outputs, values, described)
+
+
+def _write(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    values: dict[str, Any],
+    described: ModelSpec | None,
+) -> Path:
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
     graph = helper.make_graph(nodes, "test", inputs, outputs, tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
-    if metadata:
-        described = ModelSpec(
-            **({"name": path.stem, "scale": scale, "radius": 8} | spec),  # type: ignore[arg-type]
-            condition=dict(CONDITION) if conditioned else None,
-        )
+    if described is not None:
         helper.set_model_props(model, {METADATA_KEY: described.to_json()})
     path.write_bytes(model.SerializeToString())
     return path

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from keenframe.pixels import copy_padded
+
 # Planes of one kind that a pool keeps track of; a caller who holds more gets ordinary new arrays.
 _MOST_TRACKED = 16
 # Kinds (shape and dtype) that a pool remembers: a call that adapts its resolution comes back to the same few.
@@ -57,6 +59,15 @@ class Scratch:
         if array is None or array.shape != shape or array.dtype != dtype:
             array = self._arrays[name] = np.empty(shape, dtype)
         return array
+
+    def padded(self, name: str, view: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+        """`view` (H, W[, C]) itself where it has this size and is contiguous; else a copy as the array `name`,
+        its last column and row repeated over the rest."""
+        if view.shape[:2] == (height, width) and view.flags.c_contiguous:
+            return view
+        buffer = self.get(name, (height, width, *view.shape[2:]), view.dtype)
+        copy_padded(view, buffer)
+        return buffer
 
     def clear(self) -> None:
         """Free all arrays."""

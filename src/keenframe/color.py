@@ -10,6 +10,7 @@ stretches chroma by (n+1)/n.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 # Luma weights of R, G, B in 1/256, of sum 256: exact for greys.
 _LUMA_WEIGHTS: dict[str, tuple[int, int, int]] = {"bt601": (77, 150, 29), "bt709": (54, 183, 19)}
-# Rows handled at once: temporaries stay in the processor's cache and no full plane is allocated.
+# Luma weights of R and B as the standards state them; G has the rest.
+_RED_BLUE = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+# Rows handled at once, an even number: temporaries stay in the processor's cache and no full plane is allocated.
 _ROWS = 16
 
 # Samples that the longest enlarging filter reaches to either side.
@@ -75,16 +78,31 @@ def _convert(
     return tuple(view[: shape[0], : shape[1]] for view, shape in zip(views, shapes, strict=True))
 
 
-def planes_to_rgb(planes: tuple[Plane, ...], format: str, matrix: Matrix, range: Range) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, full range, of the planes of any pixel format in `pixels.LAYOUTS`."""
-    if format == "rgb24":
+def planes_to_rgb(
+    planes: tuple[Plane, ...],
+    format: str,
+    matrix: Matrix,
+    range: Range,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, full range, of the planes of any pixel format in `pixels.LAYOUTS`.
+
+    out: where to put it, padded by edge repetition where it is larger; else new, or the RGB plane itself.
+    """
+    if format == "rgb24" and out is None:
         return planes[0]
-    if format == "gray" and range == "full":
-        return np.repeat(planes[0][:, :, None], 3, axis=2)
-    if format == "gray":
+    if out is None:
+        out = np.empty((*planes[0].shape[:2], 3), np.uint8)
+    if format == "gray" and range == "limited":
         scaled = np.rint((np.arange(256) - 16) * (255 / 219)).clip(0, 255).astype(np.uint8)
-        return np.repeat(scaled[planes[0]][:, :, None], 3, axis=2)
-    return np.ascontiguousarray(_convert(planes, format, "rgb24", matrix, range)[0])
+        copy_padded(scaled[planes[0]][:, :, None], out)
+    elif format == "gray":
+        copy_padded(planes[0][:, :, None], out)
+    elif format == "rgb24":
+        copy_padded(planes[0], out)
+    else:
+        copy_padded(_convert(planes, format, "rgb24", matrix, range)[0], out)
+    return out
 
 
 def rgb_to_planes(rgb: NDArray[np.uint8], format: str, matrix: Matrix, range: Range) -> tuple[Plane, ...]:
@@ -122,7 +140,7 @@ def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
 
 
 def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8]) -> None:
-    """Round (H, W) uint16 code values of 9 to 16 bits to 8 bits into `out`; 16 bits span 0..65535."""
+    """Round (H, W[, C]) uint16 code values of 9 to 16 bits to 8 bits into `out`; 16 bits span 0..65535."""
     for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS].astype(np.uint32)
         if bit_depth == 16:
@@ -132,18 +150,92 @@ def to_8_bits(plane: NDArray[np.uint16], bit_depth: int, out: NDArray[np.uint8])
             out[top : top + _ROWS] = np.minimum((rows + (1 << shift - 1)) >> shift, 255)
 
 
-def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
-    """Add gain * residual (H, W) to a plane (H, W) or to every channel of (H, W, C), in place.
+def code_value(bit_depth: int) -> int:
+    """What one 8-bit code value is at another depth.
 
-    What is added is rounded first, so that every channel gets the same and no colour shifts; clipped to 0..maximum.
+    Video's finer code values are the 8-bit ones times a power of two; 16-bit pictures span 0..65535.
+    """
+    return 257 if bit_depth == 16 else 1 << bit_depth - 8
+
+
+def add_scaled(plane: Plane, residual: NDArray[np.float32], gain: float, maximum: int) -> None:
+    """Add gain * residual to a plane in place: (H, W) to (H, W) or to every channel of (H, W, C), or (H, W, C)
+    to (H, W, C).
+
+    What is added is rounded first, so that channels that get the same stay together; clipped to 0..maximum.
     """
     for top in range(0, plane.shape[0], _ROWS):
         rows = plane[top : top + _ROWS]
         added = residual[top : top + _ROWS] * np.float32(gain)
         np.rint(added, out=added)
-        total = rows + (added[:, :, None] if plane.ndim == 3 else added)
+        total = rows + (added[:, :, None] if plane.ndim > added.ndim else added)
         total.clip(0, maximum, out=total)
         np.copyto(rows, total, casting="unsafe")
+
+
+def add_rgb_residual(
+    planes: tuple[Plane, ...],
+    format: str,
+    matrix: Matrix,
+    range: Range,
+    residual: NDArray[np.float32],
+    gain: float,
+    bit_depth: int = 8,
+) -> None:
+    """Add to the planes of a Y'CbCr or gray picture, in place, what a change of its RGB means for them.
+
+    residual: (H, W, 3) float32, the change in 8-bit full-range code values; times gain. bit_depth: of the
+    planes; 16 bits span 0..65535. Y'CbCr is linear in RGB, so samples that do not change stay as they are to
+    the last bit, which converting there and back would blur; chroma gets the mean over the pixels it stands
+    for. Rounded, and clipped to the bit depth.
+    """
+    layout = LAYOUTS[format]
+    maximum, gain = (1 << bit_depth) - 1, gain * code_value(bit_depth)
+    channels = [plane[:, :, c] for plane in planes[1:] for c in (0, 1)] if layout.planes == 2 else planes[1:]
+    shifts = (layout.chroma_shift_y, layout.chroma_shift_x)
+    weights = _weights_of_planes(matrix, range)
+    for top in _tops(residual.shape[0]):
+        rows = residual[top : top + _ROWS]
+        add_scaled(planes[0][top : top + _ROWS], _mixed(rows, weights[0]), gain, maximum)
+        for channel, mix in zip(channels, weights[1:], strict=False):
+            change = _shrunk(_mixed(rows, mix), *shifts)
+            first = top >> shifts[0]
+            add_scaled(channel[first : first + change.shape[0]], change, gain, maximum)
+
+
+def _tops(rows: int) -> Iterator[int]:
+    """First rows of the runs that are handled at once. (`range` is a colour range in the functions above.)"""
+    return iter(range(0, rows, _ROWS))
+
+
+def _weights_of_planes(matrix: Matrix, range: Range) -> NDArray[np.float32]:
+    """(3, 3): what one code value more of R, G and B adds to Y, Cb and Cr."""
+    red, blue = _RED_BLUE.get(matrix, _RED_BLUE["bt709"])
+    luma = np.array([red, 1 - red - blue, blue])
+    cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
+    cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
+    scale = np.array((219 / 255, 224 / 255, 224 / 255) if range == "limited" else (1.0, 1.0, 1.0))
+    return np.asarray(np.stack([luma, cb, cr]) * scale[:, None], np.float32)
+
+
+def _mixed(rgb: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W): the weighted sum of the channels of (H, W, 3). A matrix product would wake OpenBLAS's threads."""
+    total = np.empty(rgb.shape[:2], np.float32)
+    np.multiply(rgb[:, :, 0], weights[0], out=total)
+    total += rgb[:, :, 1] * weights[1]
+    total += rgb[:, :, 2] * weights[2]
+    return total
+
+
+def _shrunk(plane: NDArray[np.float32], shift_y: int, shift_x: int) -> NDArray[np.float32]:
+    """Mean over 2 rows and 2 columns where the shifts say so; an odd last one stands for itself."""
+    if shift_y:
+        even = plane[: plane.shape[0] // 2 * 2]
+        mean = (even[::2] + even[1::2]) * np.float32(0.5)
+        plane = mean if len(even) == len(plane) else np.concatenate([mean, plane[-1:]])
+    if shift_x:
+        plane = _shrunk(plane.T, shift_x, 0).T
+    return plane
 
 
 def enlarge(

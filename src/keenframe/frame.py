@@ -85,6 +85,12 @@ class Frame:
         """The planes after Y: two, one interleaved (NV12), or none (gray, rgb24)."""
         return self.planes[1:]
 
+    @property
+    def left_sited(self) -> bool:
+        """Whether chroma is taken to lie on the left one of its two luma samples: in video, not in full-range
+        pictures."""
+        return LAYOUTS[self.format].subsampled and self.range == "limited"
+
     def with_planes(self, planes: tuple[Plane, ...]) -> Frame:
         """The same frame with other pixels; the size follows the first plane, everything else is kept."""
         height, width = planes[0].shape[:2]

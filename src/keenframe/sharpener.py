@@ -1,4 +1,7 @@
-"""THE MAIN PATH: a frame in, the same frame with sharper luma out; chroma, tags and time are carried over."""
+"""THE MAIN PATH: a frame in, the same frame with sharper luma out; chroma, tags and time are carried over.
+
+Models that work on RGB instead go through `keenframe.rgb`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ from keenframe.engines.cpu import fast_int8
 from keenframe.engines.select import create_engine
 from keenframe.errors import InputError
 from keenframe.frame import Frame
-from keenframe.pixels import LAYOUTS, Matrix, Plane, copy_padded
-from keenframe.tiles import Window, windows
+from keenframe.pixels import LAYOUTS, Matrix, Plane
+from keenframe.rgb import RgbPath
+from keenframe.tiles import Window, round_up, windows
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import find_model, read_spec
 
@@ -57,6 +61,7 @@ class Sharpener:
         self._condition = ConditionTracker()
         self._pool = BufferPool()
         self._scratch = Scratch()
+        self._rgb = RgbPath(self._engine, self._pool, self._scratch) if self.spec.color == "rgb" else None
         self._lock = threading.Lock()
 
     @property
@@ -84,7 +89,8 @@ class Sharpener:
         Returns the same kind with sides times `scale`; a Frame keeps format, matrix, range, pts and
             time_base. Its memory is used again only after the last reference to it is gone; treat it as
             read-only.
-        InputError for any other size, type or strength.
+        InputError for any other size, type or strength; and, for a model that reads the picture as a whole
+        (`spec.whole`), for more than `rgb.WHOLE_PIXELS`.
         """
         strength = _check_strength(strength)
         planes = x.planes if isinstance(x, Frame) else (_check_array(x),)
@@ -94,6 +100,8 @@ class Sharpener:
         if still is None:
             still = not isinstance(x, Frame) or x.pts is None
         with self._lock:
+            if self._rgb is not None:
+                return self._rgb.sharpen(x, strength, still)
             if not isinstance(x, Frame):
                 return self._sharpen_plane(x, 8 * x.itemsize, "bt601", strength, still)
             first = self._sharpen_plane(x.planes[0], x.bit_depth, x.matrix, strength, still)
@@ -141,9 +149,7 @@ class Sharpener:
         residual = self._run(luma, still, None, residual)
         out = self._output((*residual.shape, *plane.shape[2:]), plane.dtype, still)
         color.enlarge(plane, self.scale, out, self.spec.enlarging)
-        # Video's finer code values are the 8-bit ones times a power of two; 16-bit pictures span 0..65535.
-        code_value = 257 if bit_depth == 16 else 1 << bit_depth - 8
-        color.add_scaled(out, residual, strength * code_value, (1 << bit_depth) - 1)
+        color.add_scaled(out, residual, strength * color.code_value(bit_depth), (1 << bit_depth) - 1)
         return out
 
     def _run(self, luma: NDArray[np.uint8], still: bool, strength: float | None, out: Plane) -> Plane:
@@ -170,11 +176,7 @@ class Sharpener:
     def _source(self, luma: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
         """The window's pixels, contiguous: in place where they are so already, else copied and padded."""
         view = luma[window.top : window.top + window.height, window.left : window.left + window.width]
-        if view.shape == (window.height, window.width) and view.flags.c_contiguous:
-            return view
-        buffer = self._scratch.get("source", (window.height, window.width), np.uint8)
-        copy_padded(view, buffer)
-        return buffer
+        return self._scratch.padded("source", view, window.height, window.width)
 
     def _output(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> Plane:
         """Memory for a result: pooled for a stream; new for a still, whose size may never come again."""
@@ -191,9 +193,8 @@ class Sharpener:
         layout = LAYOUTS[frame.format]
         shapes = layout.shapes(frame.width * self.scale, frame.height * self.scale)[1:]
         enlarged = tuple(self._output(shape, layout.dtype, still) for shape in shapes)
-        left = layout.subsampled and frame.range == "limited"
         for plane, out in zip(frame.chroma, enlarged, strict=True):
-            color.enlarge(plane, self.scale, out, "bilinear", left, (1 << frame.bit_depth) - 1)
+            color.enlarge(plane, self.scale, out, "bilinear", frame.left_sited, (1 << frame.bit_depth) - 1)
         return enlarged
 
 
@@ -212,11 +213,6 @@ def unfold_blocks(blocks: Plane, out: Plane, window: Window, scale: int) -> None
     left = (window.left + window.first_column) * scale // block
     target = out[top : top + kept.shape[0] * block].view(quad).reshape(kept.shape[0], block, -1)
     np.copyto(target[:, :, left : left + kept.shape[1]], kept.transpose(0, 2, 1))
-
-
-def round_up(size: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is at least `size`."""
-    return -(-size // multiple) * multiple
 
 
 def _runs_on_cpu(engine: str) -> bool:

@@ -25,6 +25,11 @@ class Window:
     last_column: int
 
 
+def round_up(size: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is at least `size`."""
+    return -(-size // multiple) * multiple
+
+
 def windows(height: int, width: int, tile: int, overlap: int) -> Iterator[Window]:
     """Windows of tile x tile pixels (less where the plane is smaller) that see `overlap` pixels beyond what
     they keep.

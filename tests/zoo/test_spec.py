@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from keenframe.errors import ModelError
 from keenframe.zoo.spec import METADATA_KEY, ModelSpec, load_spec
 from keenframe.zoo.store import MODELS, list_models
-from models import CONDITION, build
+from models import CONDITION, build, build_rgb
 
 
 def test_a_spec_survives_json() -> None:
@@ -32,6 +32,28 @@ def test_a_spec_survives_json() -> None:
     assert ModelSpec.from_json(text) == spec
 
 
+def test_a_model_written_before_there_was_rgb_is_what_it_was() -> None:
+    spec = ModelSpec.from_json('{"name": "keen", "schema": 1, "color": "luma"}')
+    assert (spec.color, spec.whole, spec.role) == ("luma", False, "flagship")
+    assert spec.inputs == {"luma", "strength"} and spec.outputs == ("blocks", "residual")
+
+
+def test_an_rgb_model_describes_itself(tmp_path: Path) -> None:
+    spec = load_spec(build_rgb(tmp_path / "x4.onnx", scale=4, size_multiple=3, radius=9, by_mean=0.1))
+    assert (spec.color, spec.scale, spec.size_multiple, spec.whole) == ("rgb", 4, 3, True)
+    assert spec.inputs == {"image", "strength"} and spec.outputs == ("pixels", "residual")
+    assert ModelSpec.from_json(spec.to_json(), spec.sha256) == spec
+
+
+def test_an_rgb_spec_in_a_luma_graph_is_told(tmp_path: Path) -> None:
+    path = build(tmp_path / "mixed.onnx", conditioned=False)
+    model = onnx.load(path)
+    helper.set_model_props(model, {METADATA_KEY: ModelSpec(name="mixed", color="rgb").to_json()})
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"expected inputs \['image', 'strength'\] and outputs \['pixels'"):
+        load_spec(path)
+
+
 def test_load_reads_the_metadata_and_the_hash(unsharp_model: Path) -> None:
     spec = load_spec(unsharp_model)
     assert (spec.name, spec.scale, spec.condition) == ("unsharp", 1, CONDITION)
@@ -48,7 +70,11 @@ def test_unknown_keys_of_a_later_minor_version_are_ignored() -> None:
     [
         ({"schema": 2}, "schema=2"),
         ({"scale": 3}, "scale=3"),
-        ({"color": "rgb"}, "color='rgb'"),
+        ({"color": "cmyk"}, "color='cmyk'"),
+        ({"role": "hero"}, "role='hero'"),
+        ({"whole": True}, "whole=True"),
+        ({"color": "rgb", "size_multiple": 0, "radius": 0}, "size_multiple=0"),
+        ({"color": "rgb", "condition": dict(CONDITION)}, "wants a condition"),
         ({"precision": "int4"}, "precision='int4'"),
         ({"size_multiple": 2}, "multiple of 4"),
         ({"size_multiple": 0}, "size_multiple=0"),
@@ -71,6 +97,7 @@ def test_what_the_runtime_cannot_honour_is_refused(change: dict[str, object], me
         '{"name": 3}',
         '{"name": "a", "scale": "2"}',
         '{"name": "a", "radius": 1.5}',
+        '{"name": "a", "color": "rgb", "whole": 1}',
     ],
 )
 def test_text_that_is_no_spec_is_refused(text: str) -> None:

@@ -16,7 +16,11 @@ import typer
 from keenframe.cli.options import console
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from keenframe.frame import Frame
+    from keenframe.zoo.spec import ModelSpec
 
 SIZES = {"360p": (640, 360), "480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 _DEFAULT_SIZES = ["480p", "720p", "1080p"]
@@ -26,7 +30,8 @@ _TEXTURE = 7
 
 def bench(
     model: Annotated[
-        list[str] | None, typer.Option(help="May be repeated.", show_default="all installed")
+        list[str] | None,
+        typer.Option(help="May be repeated.", show_default="keenframe's own, without research models"),
     ] = None,
     engine: Annotated[
         list[str] | None, typer.Option(help="May be repeated.", show_default="all on the CPU")
@@ -105,7 +110,7 @@ def measure(
     import psutil
 
     from keenframe.engines.select import create_engine
-    from keenframe.sharpener import Sharpener, round_up
+    from keenframe.sharpener import Sharpener
     from keenframe.zoo.store import find_model
 
     with Sharpener(model, engine=engine, threads=threads) as sharpener:
@@ -114,15 +119,18 @@ def measure(
         path = find_model(model, prefer_int8=spec.precision == "int8")
         network = create_engine(sharpener.engine_name, path, spec, threads)
         pictures = [make_frame(width, height, index) for index in range(4)]
-        multiple = spec.size_multiple
-        luma = np.zeros((round_up(height, multiple), round_up(width, multiple)), np.uint8)
-        luma[:height, :width] = pictures[0].planes[0]
+        inputs = _network_inputs(spec, pictures[0])
         condition = None if spec.condition is None else np.zeros(spec.condition["size"], np.float32)
+
+        def run_network() -> None:
+            for picture in inputs:
+                network.run(picture, condition, strength)
+
         whole, bare = [], []
         for index in range(_WARM_UP + frames):
             frame = pictures[index % len(pictures)]
             whole.append(_time_ms(partial(sharpener.sharpen, frame, strength, still=False)))
-            bare.append(_time_ms(partial(network.run, luma, condition, strength)))
+            bare.append(_time_ms(run_network))
         network.close()
         whole, bare = whole[_WARM_UP:], bare[_WARM_UP:]
         median_ms, network_ms = float(np.median(whole)), float(np.median(bare))
@@ -141,6 +149,28 @@ def measure(
             "ratio": median_ms / network_ms,
             "memory_mb": psutil.Process().memory_info().rss / 1e6,
         }
+
+
+def _network_inputs(spec: ModelSpec, frame: Frame) -> list[NDArray[np.uint8]]:
+    """What the bare network reads of one frame: a luma plane, or an RGB picture, in tiles where it is large."""
+    import numpy as np
+
+    from keenframe.pixels import copy_padded
+    from keenframe.rgb import picture_windows
+    from keenframe.tiles import round_up
+
+    height, width = (round_up(size, spec.size_multiple) for size in (frame.height, frame.width))
+    if spec.color == "luma":
+        luma = np.empty((height, width), np.uint8)
+        copy_padded(frame.planes[0], luma)
+        return [luma]
+    rgb = np.empty((height, width, 3), np.uint8)
+    copy_padded(frame.to_rgb(), rgb)
+    tiles = [
+        rgb[window.top : window.top + window.height, window.left : window.left + window.width]
+        for window in picture_windows(height, width, spec)
+    ]
+    return [np.ascontiguousarray(tile) for tile in tiles]
 
 
 def make_frame(width: int, height: int, index: int) -> Frame:
@@ -176,10 +206,10 @@ def _time_ms(call: Callable[[], object]) -> float:
 
 
 def _models() -> list[str]:
-    from keenframe.zoo.store import MODELS
+    from keenframe.zoo.store import list_models
 
     # "-float" pins the plain file where an INT8 one would be taken for it.
-    names = sorted(path.stem for path in MODELS.glob("*.onnx"))
+    names = [spec.name for spec in list_models() if spec.role == "flagship"]
     return [name if name.endswith("-int8") else f"{name}-float" for name in names] or ["keen"]
 
 

@@ -45,18 +45,19 @@ def _show_models() -> bool:
     """List the embedded models with their checksums; whether any can be read."""
     from keenframe.errors import ModelError
     from keenframe.zoo.spec import load_spec
-    from keenframe.zoo.store import MODELS
+    from keenframe.zoo.store import MODELS, model_files
 
     _heading("Models")
     readable = 0
-    for path in sorted(MODELS.glob("*.onnx")):
+    for path in model_files():
         try:
             spec = load_spec(path)
         except ModelError as error:
             _line(path.stem, f"✗ {error}")
             continue
         readable += 1
-        _line(path.stem, f"✓ version {spec.version}, x{spec.scale}, {spec.precision}, {_checksum(path)}")
+        kind = f"x{spec.scale}, {spec.color}, {spec.precision}"
+        _line(path.stem, f"✓ {spec.role}, version {spec.version}, {kind}, {_checksum(path)}")
     if not readable:
         _line("none", f"✗ no usable model in {MODELS}; install keenframe again")
     return readable > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,8 @@ import typer
 from keenframe.cli.options import console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from keenframe.zoo.spec import ModelSpec
 
 
@@ -21,7 +24,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models that come with keenframe, or show one in full."""
-    from keenframe.zoo.store import find_model, list_models, read_spec
+    from keenframe.zoo.store import find_model, list_models, model_files, read_spec
 
     if name is not None:
         spec = read_spec(find_model(name))
@@ -34,17 +37,50 @@ def models(
     if not specs:
         print("no models are installed; run one of your own with --model FILE.onnx")
         return
+    rows = list(zip(specs, model_files(), strict=True))
+    flagship = [row for row in rows if row[0].role == "flagship"]
+    research = [row for row in rows if row[0].role != "flagship"]
+    if flagship:
+        console().print(_table(flagship))
+    if research:
+        print("\nresearch: the students of the five source reports, as keenframe trained them")
+        console().print(_table(research))
+
+
+def _table(rows: list[tuple[ModelSpec, Path]]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "version", "scale", "precision", "parameters", "licence", "description"):
-        table.add_column(heading, justify="right" if heading in ("scale", "parameters") else "left")
-    for spec in specs:
-        count = f"{spec.parameters:,}" if spec.parameters else "?"
+    for heading in ("name", "version", "scale", "colour", "kB", "recipe", "measured"):
+        table.add_column(heading, justify="right" if heading in ("scale", "kB") else "left")
+    for spec, path in rows:
+        size = f"{path.stat().st_size / 1000:,.0f}"
         table.add_row(
-            spec.name, spec.version, f"x{spec.scale}", spec.precision, count, spec.licence, spec.description
+            spec.name, spec.version, f"x{spec.scale}", spec.color, size, _recipe_name(spec), _measured(spec)
         )
-    console().print(table)
+    return table
+
+
+def _recipe_name(spec: ModelSpec) -> str:
+    """The recipe's name where the card holds the whole recipe."""
+    try:
+        return str(json.loads(spec.recipe)["name"])
+    except (ValueError, KeyError, TypeError):
+        return spec.recipe
+
+
+def _measured(spec: ModelSpec) -> str:
+    """The card's figures on one line: "r1 2.85, r2 3.07"."""
+    figures = spec.measured
+    for value in spec.measured.values():
+        if isinstance(value, dict):
+            figures = value
+            break
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in figures.items()
+        if not isinstance(value, dict)
+    )
 
 
 def _show_card(spec: ModelSpec) -> None:

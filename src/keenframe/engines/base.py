@@ -1,4 +1,4 @@
-"""What every engine does: one luma plane in, blocks of sharpened pixels out."""
+"""What every engine does: one picture in, sharpened pixels out, both as the model's graph has them."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ class Engine(ABC, Generic[Prepared]):
         self._condition = np.zeros((1, CONDITION_SIZE), np.float32)
 
     def run(
-        self, luma: NDArray[np.uint8], condition: NDArray[np.float32] | None, strength: float
+        self, picture: NDArray[np.uint8], condition: NDArray[np.float32] | None, strength: float
     ) -> NDArray[np.uint8]:
-        """Sharpened pixels of a luma plane.
+        """Sharpened pixels of a luma plane, or of an RGB picture for a model whose `spec.color` is "rgb".
 
-        luma: (H, W) uint8, C-contiguous, H and W multiples of `spec.size_multiple`. condition: (128,)
-        float32, or None for a model that takes none. strength: 0 is the unsharpened image, 1 the model's.
-        Returns (H * scale / 4, W * scale / 4, 16) uint8: 4x4 pixels in row-major order. EngineError on
-        failure.
+        picture: (H, W) or (H, W, 3) uint8, C-contiguous, H and W multiples of `spec.size_multiple`.
+        condition: (128,) float32, or None for a model that takes none. strength: 0 is the unsharpened image,
+        1 the model's. Returns, for luma, (H * scale / 4, W * scale / 4, 16) uint8, 4x4 pixels in row-major
+        order; for RGB (H * scale, W * scale, 3) uint8. EngineError on failure.
         """
-        return self._run("unit" if strength == 1 else "any", luma, condition, strength)
+        return self._run("unit" if strength == 1 else "any", picture, condition, strength)
 
     def run_residual(
-        self, luma: NDArray[np.uint8], condition: NDArray[np.float32] | None
+        self, picture: NDArray[np.uint8], condition: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """What strength 1 adds, in 8-bit code values, unrounded: same shape as `run`'s, float32."""
-        return self._run("residual", luma, condition, 1.0)
+        return self._run("residual", picture, condition, 1.0)
 
     def close(self) -> None:
         """Free compiled models and buffers."""
@@ -66,23 +66,23 @@ class Engine(ABC, Generic[Prepared]):
         """Compile for one input size and one kind of output, and bind its buffer."""
 
     @abstractmethod
-    def _infer(self, prepared: Prepared, luma: NDArray[np.uint8]) -> NDArray[Any]:
-        """Run on one plane with `_strength` and `_condition` as they stand; the result is the bound buffer."""
+    def _infer(self, prepared: Prepared, picture: NDArray[np.uint8]) -> NDArray[Any]:
+        """Run on one picture with `_strength` and `_condition` as they stand; the result is the bound buffer."""
 
     def _run(
         self,
         variant: Variant,
-        luma: NDArray[np.uint8],
+        picture: NDArray[np.uint8],
         condition: NDArray[np.float32] | None,
         strength: float,
     ) -> NDArray[Any]:
         self._strength[0] = strength
         if condition is not None:
             self._condition[0] = condition
-        return self._infer(self._get(luma, variant), luma)
+        return self._infer(self._get(picture, variant), picture)
 
-    def _get(self, luma: NDArray[np.uint8], variant: Variant) -> Prepared:
-        key = (*luma.shape, variant)
+    def _get(self, picture: NDArray[np.uint8], variant: Variant) -> Prepared:
+        key = (picture.shape[0], picture.shape[1], variant)
         prepared = self._prepared.pop(key, None)
         if prepared is None:
             while len(self._prepared) >= KEPT_SIZES:
@@ -91,6 +91,14 @@ class Engine(ABC, Generic[Prepared]):
         self._prepared[key] = prepared
         return prepared
 
-    def _output_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
-        block, scale = self.spec.block, self.spec.scale
-        return 1, height * scale // block, width * scale // block, block * block
+    def _output(self, height: int, width: int, variant: Variant) -> NDArray[Any]:
+        """The buffer for the results of one input size, with the batch dimension."""
+        height, width, channels = height * self.spec.scale, width * self.spec.scale, 3
+        if self.spec.color == "luma":
+            block = self.spec.block
+            height, width, channels = height // block, width // block, block * block
+        return np.empty((1, height, width, channels), np.float32 if variant == "residual" else np.uint8)
+
+    def _batch(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture with the dimensions that the graph's input has, as a view."""
+        return picture[None] if picture.ndim == 3 else picture[None, None]

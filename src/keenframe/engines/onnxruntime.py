@@ -70,18 +70,18 @@ class OnnxRuntimeEngine(Engine[_Binding]):
             )
 
     def _prepare(self, height: int, width: int, variant: Variant) -> _Binding:
-        residual = variant == "residual"
-        output = np.empty(self._output_shape(height, width), np.float32 if residual else np.uint8)
+        output = self._output(height, width, variant)
         binding = self._session.io_binding()
         _bind(binding.bind_input, "strength", self._strength)
         if self.spec.condition is not None:
             _bind(binding.bind_input, "condition", self._condition)
-        _bind(binding.bind_output, "residual" if residual else "blocks", output)
+        pixels, residual = self.spec.outputs
+        _bind(binding.bind_output, residual if variant == "residual" else pixels, output)
         return _Binding(binding, output[0])
 
-    def _infer(self, prepared: _Binding, luma: NDArray[np.uint8]) -> NDArray[Any]:
+    def _infer(self, prepared: _Binding, picture: NDArray[np.uint8]) -> NDArray[Any]:
         try:
-            _bind(prepared.binding.bind_input, "luma", luma[None, None])
+            _bind(prepared.binding.bind_input, self.spec.picture_input, self._batch(picture))
             self._session.run_with_iobinding(prepared.binding)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on model {self.model.name!r}: {error}") from error

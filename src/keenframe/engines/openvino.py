@@ -71,18 +71,19 @@ class OpenVinoEngine(Engine[_Request]):
             raise ModelError(f"OpenVINO cannot read model {model.name!r}: {_first_line(error)}") from error
 
     def _prepare(self, height: int, width: int, variant: Variant) -> _Request:
-        residual = variant == "residual"
+        pixels, residual = self.spec.outputs
         try:
             network = self._model.clone()
-            network.reshape({"luma": [1, 1, height, width]})
+            shape = [1, height, width, 3] if self.spec.color == "rgb" else [1, 1, height, width]
+            network.reshape({self.spec.picture_input: shape})
             if variant == "unit":
                 _fix_strength(network)
-            wanted = "residual" if residual else "blocks"
+            wanted = residual if variant == "residual" else pixels
             for result in network.get_results():
                 if wanted not in result.output(0).get_names() | result.input_value(0).get_names():
                     network.remove_result(result)
             request = core().compile_model(network, self._device, self._config).create_infer_request()
-            output = np.empty(self._output_shape(height, width), np.float32 if residual else np.uint8)
+            output = self._output(height, width, variant)
             request.set_output_tensor(0, _tensor(output))
             if variant != "unit":
                 request.set_tensor("strength", _tensor(self._strength))
@@ -95,9 +96,9 @@ class OpenVinoEngine(Engine[_Request]):
             ) from error
         return _Request(request, output[0])
 
-    def _infer(self, prepared: _Request, luma: NDArray[np.uint8]) -> NDArray[Any]:
+    def _infer(self, prepared: _Request, picture: NDArray[np.uint8]) -> NDArray[Any]:
         try:
-            prepared.request.set_tensor("luma", _tensor(luma[None, None]))
+            prepared.request.set_tensor(self.spec.picture_input, _tensor(self._batch(picture)))
             # Otherwise it copies the output, which is bound to our own memory already.
             prepared.request.infer(share_outputs=True)
         except Exception as error:

@@ -20,6 +20,11 @@ from keenframe.errors import ModelError
 METADATA_KEY = "keenframe"
 SCHEMA = 1
 CONDITION_KIND = "dct8-log-statistics"
+# The graph's picture input and its two outputs, by colour.
+GRAPH_NAMES: dict[str, tuple[str, str, str]] = {
+    "luma": ("luma", "blocks", "residual"),
+    "rgb": ("image", "pixels", "residual"),
+}
 
 # Field numbers of ModelProto, GraphProto, ValueInfoProto and StringStringEntryProto (onnx.proto).
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
@@ -32,13 +37,20 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 class ModelSpec:
     """One model's description.
 
-    scale: output size over input size, 1, 2 or 4. size_multiple: width and height of the luma plane given to
-    the graph are multiples of it. block: pixels on the side of one output block, always 4. radius: receptive
-    field radius in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams.
+    color: what the graph takes and gives, uint8 in and out, 0-255, with the float32 `residual` that strength 1
+    adds, in code values and in the shape of the pixels, beside them:
+        "luma"  luma (1, 1, H, W) -> blocks (1, sH/4, sW/4, 16), the 4x4 pixels of a block in row-major order
+        "rgb"   image (1, H, W, 3) -> pixels (1, sH, sW, 3), full range
+    with strength (1,) float32 and, for luma models that want one, condition (1, 128) float32 as further inputs.
+    scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
+    it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
+    in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
+    pixel depends on the whole picture (pooling or normalising over it), so an rgb model is never run in tiles.
     enlarging: for a scale above 1, the filter that made the image the residual is added to, "bilinear" or
     "bicubic" (a = -0.75), half-pixel centres, edges replicated. condition: the statistic the graph wants
-    ({"kind", "size"}), or None. measured: results by test set, in dB and SSIM. created: ISO 8601 date.
-    sha256: of the file; computed when it is read, never stored.
+    ({"kind", "size"}), or None. role: "flagship", or "research" for what the source reports describe: listed
+    apart, and measured only when asked for. measured: results by test set, in dB and SSIM. created: ISO 8601
+    date. sha256: of the file; computed when it is read, never stored.
     """
 
     name: str
@@ -49,9 +61,11 @@ class ModelSpec:
     color: str = "luma"
     precision: str = "float32"
     radius: int = 64
+    whole: bool = False
     enlarging: str = "bilinear"
     condition: dict[str, Any] | None = None
     parameters: int = 0
+    role: str = "flagship"
     licence: str = "Apache-2.0"
     recipe: str = ""
     training_data: str = ""
@@ -67,9 +81,10 @@ class ModelSpec:
             "schema": (SCHEMA,),
             "scale": (1, 2, 4),
             "block": (4,),
-            "color": ("luma",),
+            "color": tuple(GRAPH_NAMES),
             "precision": ("float32", "float16", "int8"),
             "enlarging": ("bilinear", "bicubic"),
+            "role": ("flagship", "research"),
         }
         for key, values in allowed.items():
             if getattr(self, key) not in values:
@@ -77,15 +92,20 @@ class ModelSpec:
                     f"model {self.name!r} has {key}={getattr(self, key)!r}; this keenframe knows "
                     f"{', '.join(map(repr, values))}: update keenframe or export the model again"
                 )
-        if self.size_multiple < 1 or self.size_multiple * self.scale % self.block:
+        block = self.block if self.color == "luma" else 1
+        if self.size_multiple < 1 or self.size_multiple * self.scale % block:
             raise ModelError(
                 f"model {self.name!r} has size_multiple={self.size_multiple} at scale {self.scale}; "
-                f"their product must be a multiple of {self.block}"
+                f"their product must be a multiple of {block}"
             )
         if self.radius < 0 or self.radius % self.size_multiple:
             raise ModelError(
                 f"model {self.name!r} has radius={self.radius}; expected a multiple of {self.size_multiple}"
             )
+        if self.color == "luma" and self.whole:
+            raise ModelError(f"model {self.name!r} has whole=True, which is known for color='rgb' only")
+        if self.color == "rgb" and self.condition is not None:
+            raise ModelError(f"model {self.name!r} wants a condition, which is known for color='luma' only")
         if self.condition is not None:
             known = {"kind": CONDITION_KIND, "size": CONDITION_SIZE}
             if {key: self.condition.get(key) for key in known} != known:
@@ -114,7 +134,19 @@ class ModelSpec:
     @property
     def inputs(self) -> frozenset[str]:
         """Names of the graph's inputs."""
-        return frozenset({"luma", "strength"} | ({"condition"} if self.condition is not None else set()))
+        names = {self.picture_input, "strength"}
+        return frozenset(names | ({"condition"} if self.condition is not None else set()))
+
+    @property
+    def picture_input(self) -> str:
+        """Name of the graph's picture input."""
+        return GRAPH_NAMES[self.color][0]
+
+    @property
+    def outputs(self) -> tuple[str, str]:
+        """Names of the graph's outputs: pixels, and residual."""
+        _, pixels, residual = GRAPH_NAMES[self.color]
+        return pixels, residual
 
 
 def _check_types(stored: dict[str, Any]) -> None:
@@ -124,6 +156,8 @@ def _check_types(stored: dict[str, Any]) -> None:
             right = type(value) is int
         elif key == "condition":
             right = value is None or isinstance(value, dict)
+        elif key == "whole":
+            right = type(value) is bool
         elif key == "measured":
             right = isinstance(value, dict)
         else:
@@ -154,10 +188,10 @@ def load_spec(path: str | Path) -> ModelSpec:
         spec = ModelSpec.from_json(metadata[METADATA_KEY], hashlib.sha256(data).hexdigest())
     except ModelError as error:
         raise ModelError(f"model {path.name!r}: {error}") from error
-    if inputs != spec.inputs or not {"blocks", "residual"} <= outputs:
+    if inputs != spec.inputs or not set(spec.outputs) <= outputs:
         raise ModelError(
             f"model {path.name!r} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected inputs "
-            f"{sorted(spec.inputs)} and outputs ['blocks', 'residual']: export it again"
+            f"{sorted(spec.inputs)} and outputs {list(spec.outputs)}: export it again"
         )
     return spec
 

@@ -17,9 +17,14 @@ MODELS = Path(__file__).parent / "models"
 _FLOAT, _INT8 = "-float", "-int8"
 
 
+def model_files() -> list[Path]:
+    """Files of the embedded models, by name."""
+    return sorted(MODELS.glob("*.onnx"), key=lambda path: path.stem)
+
+
 def list_models() -> list[ModelSpec]:
-    """Specs of the embedded models, by name."""
-    return [read_spec(path) for path in sorted(MODELS.glob("*.onnx"), key=lambda path: path.stem)]
+    """Specs of the embedded models, in the order of `model_files`."""
+    return [read_spec(path) for path in model_files()]
 
 
 def find_model(name_or_path: str | Path, prefer_int8: bool = False) -> Path:
@@ -65,4 +70,4 @@ def _has_separator(name: str) -> bool:
 
 
 def _names() -> str:
-    return ", ".join(sorted(path.stem for path in MODELS.glob("*.onnx"))) or "none are installed"
+    return ", ".join(path.stem for path in model_files()) or "none are installed"

@@ -11,7 +11,7 @@ down, one tensor after the other, and what restores held-out training pairs best
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import nncf
@@ -27,6 +27,8 @@ from keenframe_train.progress import progress
 
 _FLOAT = (".*(pixels|bands|base|embed|film|idct).*",)
 _FACTORS = (0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
+
+Feed = dict[str, NDArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,7 @@ def quantize(
     pairs: to collect activation statistics on, and to tune the ranges on. keep_float: further node name patterns to
     leave in float. sweeps: rounds of tuning; 0 keeps NNCF's ranges.
     """
-    nncf.set_log_level(logging.ERROR)
-    feeds = [
+    feeds: list[Feed] = [
         {
             "luma": np.ascontiguousarray(pair.degraded)[None, None],
             "condition": np.asarray(pair.condition, np.float32)[None],
@@ -55,23 +56,36 @@ def quantize(
         }
         for pair in pairs
     ]
-    quantized = nncf.quantize(
+    quantized = post_training(graph, feeds, final_nodes(graph), [*_FLOAT, *keep_float])
+    return tune_ranges(quantized, lambda trial: restored(trial, pairs), sweeps)
+
+
+def post_training(
+    graph: onnx.ModelProto, feeds: Sequence[Feed], names: Sequence[str], patterns: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """NNCF's INT8 of a graph: weights with a step for each output channel, activations with one each.
+
+    feeds: inputs to collect activation ranges on. names, patterns: of nodes that stay in float.
+    """
+    nncf.set_log_level(logging.ERROR)
+    return nncf.quantize(
         graph,
         nncf.Dataset(feeds),
         subset_size=len(feeds),
         preset=nncf.QuantizationPreset.MIXED,
         fast_bias_correction=True,
-        ignored_scope=nncf.IgnoredScope(
-            names=final_nodes(graph), patterns=[*_FLOAT, *keep_float], validate=False
-        ),
+        ignored_scope=nncf.IgnoredScope(names=list(names), patterns=list(patterns), validate=False),
         # VNNI and Arm's dot product add up in 32 bits: nothing overflows, and no bit has to be given away.
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.DISABLE),
     )
-    return tune_ranges(quantized, pairs, sweeps)
 
 
-def tune_ranges(graph: onnx.ModelProto, pairs: Sequence[Pair], sweeps: int = 2) -> onnx.ModelProto:
-    """Scale each activation's range by the factor that restores the pairs best; coordinate descent."""
+def tune_ranges(
+    graph: onnx.ModelProto, quality: Callable[[onnx.ModelProto], float], sweeps: int = 2
+) -> onnx.ModelProto:
+    """Scale each activation's range by the factor that gives the best `quality`; coordinate descent."""
+    if sweeps == 0:
+        return graph
     tuned = onnx.ModelProto()
     tuned.CopyFrom(graph)
     initializers = {tensor.name: tensor for tensor in tuned.graph.initializer}
@@ -82,7 +96,7 @@ def tune_ranges(graph: onnx.ModelProto, pairs: Sequence[Pair], sweeps: int = 2) 
     ]
     scales = {name: numpy_helper.to_array(initializers[name]).copy() for name in dict.fromkeys(names)}
     scales = {name: value for name, value in scales.items() if value.size == 1}
-    best = restored(tuned, pairs)
+    best = quality(tuned)
     with progress() as bar:
         task = bar.add_task("ranges", total=sweeps * len(scales), note="")
         for _ in range(sweeps):
@@ -90,7 +104,7 @@ def tune_ranges(graph: onnx.ModelProto, pairs: Sequence[Pair], sweeps: int = 2) 
                 for factor in _FACTORS:
                     trial = scales[name] * np.asarray(factor, scales[name].dtype)
                     initializers[name].CopyFrom(numpy_helper.from_array(trial, name))
-                    found = restored(tuned, pairs)
+                    found = quality(tuned)
                     if found > best:
                         best, kept = found, trial
                         scales[name] = kept
