@@ -37,12 +37,14 @@ def build(
     scale: int = 1,
     conditioned: bool = True,
     metadata: bool = True,
+    steady: bool = False,
     **spec: object,
 ) -> Path:
     """Write a model: base plus strength times an unsharp residual of `amount` (0: none).
 
     With `conditioned`, the residual grows by the condition's first number, so a wrong condition shows. For
-    scale 2 the base is the bilinear enlargement.
+    scale 2 the base is the bilinear enlargement. With a `route`, the second expert's residual is that of the first
+    with its sign changed.
     """
     nodes = [helper.make_node("Cast", ["luma"], ["pixels"], to=TensorProto.FLOAT)]
     values = {
@@ -90,8 +92,40 @@ def build(
         helper.make_tensor_value_info("blocks", TensorProto.UINT8, [1, "rows", "columns", 16]),
         helper.make_tensor_value_info("residual", TensorProto.FLOAT, [1, "rows", "columns", 16]),
     ]
+    if steady:
+        inputs += [
+            helper.make_tensor_value_info("previous", TensorProto.UINT8, [1, "rows", "columns", 16]),
+            helper.make_tensor_value_info("keep", TensorProto.FLOAT, [1, 1, "rows", "columns"]),
+        ]
+        nodes += [
+            helper.make_node("Transpose", ["keep"], ["kept"], perm=[0, 2, 3, 1]),
+            helper.make_node("Cast", ["previous"], ["before"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["before", "sum"], ["step"]),
+            helper.make_node("Mul", ["step", "kept"], ["part"]),
+            helper.make_node("Add", ["sum", "part"], ["drawn"]),
+            helper.make_node("Round", ["drawn"], ["drawn_rounded"]),
+            helper.make_node("Clip", ["drawn_rounded", "low", "high"], ["drawn_clipped"]),
+            helper.make_node("Cast", ["drawn_clipped"], ["steady"], to=TensorProto.UINT8),
+        ]
+        outputs.append(helper.make_tensor_value_info("steady", TensorProto.UINT8, [1, "rows", "columns", 16]))
+    if spec.get("route"):
+        given = {value.name for value in inputs} | set(values)
+        for node in list(nodes):
+            again = onnx.NodeProto()
+            again.CopyFrom(node)
+            again.input[:] = [name if not name or name in given else f"{name}.1" for name in node.input]
+            again.output[:] = [f"{name}.1" for name in node.output]
+            if node.output[0] == "plain":
+                again.input[1] = "softening"
+                values["softening"] = -values["unsharp"]
+            nodes.append(again)
+        for value in list(outputs):
+            second = onnx.ValueInfoProto()
+            second.CopyFrom(value)
+            second.name = f"{value.name}.1"
+            outputs.append(second)
     described = ModelSpec(
-        **({"name": path.stem, "scale": scale, "radius": 8} | spec),  # type: ignore[arg-type]
+        **({"name": path.stem, "scale": scale, "radius": 8, "steady": steady} | spec),  # type: ignore[arg-type]
         condition=dict(CONDITION) if conditioned else None,
     )
     return _write(path, nodes, inputs, outputs, values, described if metadata else None)

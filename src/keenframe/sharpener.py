@@ -24,6 +24,8 @@ from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS, Matrix, Plane
 from keenframe.rgb import RgbPath
+from keenframe.routing import Router
+from keenframe.steady import Steadier
 from keenframe.tiles import Window, round_up, windows
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import find_model, read_spec
@@ -59,6 +61,8 @@ class Sharpener:
         self.spec: ModelSpec = read_spec(path)
         self._engine = create_engine(engine, path, self.spec, threads)
         self._condition = ConditionTracker()
+        self._router = Router(self.spec.route)
+        self._steadier = Steadier(self.spec.scale) if self.spec.steady else None
         self._pool = BufferPool()
         self._scratch = Scratch()
         self._rgb = RgbPath(self._engine, self._pool, self._scratch) if self.spec.color == "rgb" else None
@@ -111,6 +115,9 @@ class Sharpener:
         """Forget the stream seen so far, as at a seek or a change of camera."""
         with self._lock:
             self._condition.reset()
+            self._router.reset()
+            if self._steadier is not None:
+                self._steadier.reset()
 
     def close(self) -> None:
         """Free the engine and all buffers; frames already handed out stay valid."""
@@ -157,9 +164,10 @@ class Sharpener:
 
         `out` gets pixels at `strength`, or, for None, the residual.
         """
-        condition = None
+        condition, expert = None, 0
         if self.spec.condition is not None:
             condition = band_statistics(luma) if still else self._condition.update(luma)
+            expert = self._router.expert(condition, still)
         height, width = self._padded(luma)
         tile = max(height, width)
         if still and height * width > TILED_PIXELS:
@@ -167,9 +175,13 @@ class Sharpener:
         for window in windows(height, width, tile, self.spec.radius):
             source = self._source(luma, window)
             if strength is None:
-                blocks: Plane = self._engine.run_residual(source, condition)
+                blocks: Plane = self._engine.run_residual(source, condition, expert)
             else:
-                blocks = self._engine.run(source, condition, strength)
+                steadier = None if still else self._steadier
+                past = steadier.look(source) if steadier is not None else None
+                blocks = self._engine.run(source, condition, strength, expert, past)
+                if steadier is not None:
+                    steadier.remember(blocks)
             unfold_blocks(blocks, out, window, self.scale)
         return out[: luma.shape[0] * self.scale, : luma.shape[1] * self.scale]
 

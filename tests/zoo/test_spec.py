@@ -35,13 +35,13 @@ def test_a_spec_survives_json() -> None:
 def test_a_model_written_before_there_was_rgb_is_what_it_was() -> None:
     spec = ModelSpec.from_json('{"name": "keen", "schema": 1, "color": "luma"}')
     assert (spec.color, spec.whole, spec.role) == ("luma", False, "flagship")
-    assert spec.inputs == {"luma", "strength"} and spec.outputs == ("blocks", "residual")
+    assert spec.inputs == {"luma", "strength"} and spec.outputs == {"blocks", "residual"}
 
 
 def test_an_rgb_model_describes_itself(tmp_path: Path) -> None:
     spec = load_spec(build_rgb(tmp_path / "x4.onnx", scale=4, size_multiple=3, radius=9, by_mean=0.1))
     assert (spec.color, spec.scale, spec.size_multiple, spec.whole) == ("rgb", 4, 3, True)
-    assert spec.inputs == {"image", "strength"} and spec.outputs == ("pixels", "residual")
+    assert spec.inputs == {"image", "strength"} and spec.outputs == {"pixels", "residual"}
     assert ModelSpec.from_json(spec.to_json(), spec.sha256) == spec
 
 

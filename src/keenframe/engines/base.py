@@ -5,21 +5,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE
-from keenframe.zoo.spec import ModelSpec
+from keenframe.steady import Past
+from keenframe.zoo.spec import ModelSpec, OutputKind
 
 # Compiled sizes that are kept: a call that adapts its resolution comes back to the same few.
 KEPT_SIZES = 4
 
-# What a compiled graph gives: pixels at strength 1, pixels at any strength, or the residual.
-Variant = Literal["unit", "any", "residual"]
-Key = tuple[int, int, Variant]
 Prepared = TypeVar("Prepared")
+
+
+class Variant(NamedTuple):
+    """What a graph is compiled for: one of its outputs, strength fixed at 1 or free, and which expert."""
+
+    kind: OutputKind = "pixels"
+    unit: bool = True
+    expert: int = 0
+
+
+Key = tuple[int, int, Variant]
 
 
 class Engine(ABC, Generic[Prepared]):
@@ -40,22 +49,29 @@ class Engine(ABC, Generic[Prepared]):
         self._condition = np.zeros((1, CONDITION_SIZE), np.float32)
 
     def run(
-        self, picture: NDArray[np.uint8], condition: NDArray[np.float32] | None, strength: float
+        self,
+        picture: NDArray[np.uint8],
+        condition: NDArray[np.float32] | None,
+        strength: float,
+        expert: int = 0,
+        past: Past | None = None,
     ) -> NDArray[np.uint8]:
         """Sharpened pixels of a luma plane, or of an RGB picture for a model whose `spec.color` is "rgb".
 
         picture: (H, W) or (H, W, 3) uint8, C-contiguous, H and W multiples of `spec.size_multiple`.
         condition: (128,) float32, or None for a model that takes none. strength: 0 is the unsharpened image,
-        1 the model's. Returns, for luma, (H * scale / 4, W * scale / 4, 16) uint8, 4x4 pixels in row-major
+        1 the model's. expert: 1 for the second of a routed model. past: what a steady model shall keep of the
+        stream's last result. Returns, for luma, (H * scale / 4, W * scale / 4, 16) uint8, 4x4 pixels in row-major
         order; for RGB (H * scale, W * scale, 3) uint8. EngineError on failure.
         """
-        return self._run("unit" if strength == 1 else "any", picture, condition, strength)
+        variant = Variant("steady" if past else "pixels", strength == 1, expert)
+        return self._run(variant, picture, condition, strength, past)
 
     def run_residual(
-        self, picture: NDArray[np.uint8], condition: NDArray[np.float32] | None
+        self, picture: NDArray[np.uint8], condition: NDArray[np.float32] | None, expert: int = 0
     ) -> NDArray[np.float32]:
         """What strength 1 adds, in 8-bit code values, unrounded: same shape as `run`'s, float32."""
-        return self._run("residual", picture, condition, 1.0)
+        return self._run(Variant("residual", expert=expert), picture, condition, 1.0, None)
 
     def close(self) -> None:
         """Free compiled models and buffers."""
@@ -66,7 +82,7 @@ class Engine(ABC, Generic[Prepared]):
         """Compile for one input size and one kind of output, and bind its buffer."""
 
     @abstractmethod
-    def _infer(self, prepared: Prepared, picture: NDArray[np.uint8]) -> NDArray[Any]:
+    def _infer(self, prepared: Prepared, picture: NDArray[np.uint8], past: Past | None) -> NDArray[Any]:
         """Run on one picture with `_strength` and `_condition` as they stand; the result is the bound buffer."""
 
     def _run(
@@ -75,11 +91,12 @@ class Engine(ABC, Generic[Prepared]):
         picture: NDArray[np.uint8],
         condition: NDArray[np.float32] | None,
         strength: float,
+        past: Past | None,
     ) -> NDArray[Any]:
         self._strength[0] = strength
         if condition is not None:
             self._condition[0] = condition
-        return self._infer(self._get(picture, variant), picture)
+        return self._infer(self._get(picture, variant), picture, past)
 
     def _get(self, picture: NDArray[np.uint8], variant: Variant) -> Prepared:
         key = (picture.shape[0], picture.shape[1], variant)
@@ -97,7 +114,7 @@ class Engine(ABC, Generic[Prepared]):
         if self.spec.color == "luma":
             block = self.spec.block
             height, width, channels = height // block, width // block, block * block
-        return np.empty((1, height, width, channels), np.float32 if variant == "residual" else np.uint8)
+        return np.empty((1, height, width, channels), np.float32 if variant.kind == "residual" else np.uint8)
 
     def _batch(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture with the dimensions that the graph's input has, as a view."""

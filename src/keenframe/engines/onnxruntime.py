@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keenframe.engines.base import Engine, Variant
 from keenframe.errors import EngineError, ModelError
+from keenframe.steady import Past
 from keenframe.zoo.spec import ModelSpec
 
 # The names users give -> the names ONNX Runtime gives.
@@ -28,6 +29,8 @@ PROVIDERS = {
     "xnnpack": "XnnpackExecutionProvider",
     "webgpu": "WebGpuExecutionProvider",
 }
+_NO_BLOCKS = np.zeros((1, 1, 1, 16), np.uint8)
+_NO_SHARE = np.zeros((1, 1, 1, 1), np.float32)
 
 
 def providers() -> list[str]:
@@ -63,6 +66,9 @@ class OnnxRuntimeEngine(Engine[_Binding]):
             if provider == "cpu":
                 raise ModelError(f"ONNX Runtime cannot load model {model.name!r}: {error}") from error
             raise EngineError(f"ONNX Runtime cannot start provider {provider!r}: {error}") from error
+        # One output is asked for at a time: without this the others, and the other expert, would be computed too.
+        self._options = ort.RunOptions()
+        self._options.only_execute_path_to_fetches = True
         if PROVIDERS[provider] not in self._session.get_providers():
             raise EngineError(
                 f"ONNX Runtime has provider {provider!r} but it did not start (driver or library missing); "
@@ -75,14 +81,20 @@ class OnnxRuntimeEngine(Engine[_Binding]):
         _bind(binding.bind_input, "strength", self._strength)
         if self.spec.condition is not None:
             _bind(binding.bind_input, "condition", self._condition)
-        pixels, residual = self.spec.outputs
-        _bind(binding.bind_output, residual if variant == "residual" else pixels, output)
+        _bind(binding.bind_output, self.spec.output(variant.kind, variant.expert), output)
+        if self.spec.steady and variant.kind != "steady":
+            # Nothing that is run reads them, but every input has to be there.
+            _bind(binding.bind_input, "previous", _NO_BLOCKS)
+            _bind(binding.bind_input, "keep", _NO_SHARE)
         return _Binding(binding, output[0])
 
-    def _infer(self, prepared: _Binding, picture: NDArray[np.uint8]) -> NDArray[Any]:
+    def _infer(self, prepared: _Binding, picture: NDArray[np.uint8], past: Past | None) -> NDArray[Any]:
         try:
+            if past is not None:
+                _bind(prepared.binding.bind_input, "previous", past.previous[None])
+                _bind(prepared.binding.bind_input, "keep", past.keep[None, None])
             _bind(prepared.binding.bind_input, self.spec.picture_input, self._batch(picture))
-            self._session.run_with_iobinding(prepared.binding)
+            self._session.run_with_iobinding(prepared.binding, self._options)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on model {self.model.name!r}: {error}") from error
         return prepared.output

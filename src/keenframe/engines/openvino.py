@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keenframe.engines.base import Engine, Variant
 from keenframe.engines.cpu import has_bf16
 from keenframe.errors import EngineError, ModelError
+from keenframe.steady import Past
 from keenframe.zoo.spec import ModelSpec
 
 
@@ -71,21 +72,26 @@ class OpenVinoEngine(Engine[_Request]):
             raise ModelError(f"OpenVINO cannot read model {model.name!r}: {_first_line(error)}") from error
 
     def _prepare(self, height: int, width: int, variant: Variant) -> _Request:
-        pixels, residual = self.spec.outputs
+        wanted = self.spec.output(variant.kind, variant.expert)
         try:
             network = self._model.clone()
             shape = [1, height, width, 3] if self.spec.color == "rgb" else [1, 1, height, width]
             network.reshape({self.spec.picture_input: shape})
-            if variant == "unit":
+            if variant.kind == "steady":
+                block = self.spec.block
+                rows, columns = height * self.spec.scale // block, width * self.spec.scale // block
+                network.reshape({"previous": [1, rows, columns, block**2], "keep": [1, 1, rows, columns]})
+            if variant.unit:
                 _fix_strength(network)
-            wanted = residual if variant == "residual" else pixels
             for result in network.get_results():
                 if wanted not in result.output(0).get_names() | result.input_value(0).get_names():
                     network.remove_result(result)
+            if variant.kind != "steady":
+                _drop_past(network)
             request = core().compile_model(network, self._device, self._config).create_infer_request()
             output = self._output(height, width, variant)
             request.set_output_tensor(0, _tensor(output))
-            if variant != "unit":
+            if not variant.unit:
                 request.set_tensor("strength", _tensor(self._strength))
             if self.spec.condition is not None:
                 request.set_tensor("condition", _tensor(self._condition))
@@ -96,8 +102,11 @@ class OpenVinoEngine(Engine[_Request]):
             ) from error
         return _Request(request, output[0])
 
-    def _infer(self, prepared: _Request, picture: NDArray[np.uint8]) -> NDArray[Any]:
+    def _infer(self, prepared: _Request, picture: NDArray[np.uint8], past: Past | None) -> NDArray[Any]:
         try:
+            if past is not None:
+                prepared.request.set_tensor("previous", _tensor(past.previous[None]))
+                prepared.request.set_tensor("keep", _tensor(past.keep[None, None]))
             prepared.request.set_tensor(self.spec.picture_input, _tensor(self._batch(picture)))
             # Otherwise it copies the output, which is bound to our own memory already.
             prepared.request.infer(share_outputs=True)
@@ -114,6 +123,13 @@ def _fix_strength(network: ov.Model) -> None:
         if "strength" in parameter.output(0).get_names():
             one = ov.opset13.constant(np.ones(1, np.float32))
             parameter.output(0).replace(one.output(0))
+            network.remove_parameter(parameter)
+
+
+def _drop_past(network: ov.Model) -> None:
+    """Remove the inputs that only the steady output reads."""
+    for parameter in network.get_parameters():
+        if {"previous", "keep"} & parameter.output(0).get_names():
             network.remove_parameter(parameter)
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from keenframe.condition import CONDITION_SIZE
 from keenframe.errors import ModelError
@@ -25,6 +25,9 @@ GRAPH_NAMES: dict[str, tuple[str, str, str]] = {
     "luma": ("luma", "blocks", "residual"),
     "rgb": ("image", "pixels", "residual"),
 }
+
+# What a graph can give: pixels, what strength 1 adds to its base, and pixels drawn towards the last frame's.
+OutputKind = Literal["pixels", "residual", "steady"]
 
 # Field numbers of ModelProto, GraphProto, ValueInfoProto and StringStringEntryProto (onnx.proto).
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
@@ -42,6 +45,10 @@ class ModelSpec:
         "luma"  luma (1, 1, H, W) -> blocks (1, sH/4, sW/4, 16), the 4x4 pixels of a block in row-major order
         "rgb"   image (1, H, W, 3) -> pixels (1, sH, sW, 3), full range
     with strength (1,) float32 and, for luma models that want one, condition (1, 128) float32 as further inputs.
+    steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
+    inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
+    route: None, or the 129 numbers of a file that holds two experts: frames for which the first 128 times the
+    condition plus the last is positive go through the second, whose outputs have ".1" behind their names.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
@@ -64,6 +71,8 @@ class ModelSpec:
     whole: bool = False
     enlarging: str = "bilinear"
     condition: dict[str, Any] | None = None
+    steady: bool = False
+    route: tuple[float, ...] | None = None
     parameters: int = 0
     role: str = "flagship"
     licence: str = "Apache-2.0"
@@ -106,6 +115,13 @@ class ModelSpec:
             raise ModelError(f"model {self.name!r} has whole=True, which is known for color='rgb' only")
         if self.color == "rgb" and self.condition is not None:
             raise ModelError(f"model {self.name!r} wants a condition, which is known for color='luma' only")
+        if self.color == "rgb" and (self.steady or self.route):
+            raise ModelError(f"model {self.name!r} is steady or routed, which is known for color='luma' only")
+        if self.route is not None and (len(self.route) != CONDITION_SIZE + 1 or self.condition is None):
+            raise ModelError(
+                f"model {self.name!r} has a route of {len(self.route)} numbers; expected {CONDITION_SIZE + 1}, "
+                f"and a condition"
+            )
         if self.condition is not None:
             known = {"kind": CONDITION_KIND, "size": CONDITION_SIZE}
             if {key: self.condition.get(key) for key in known} != known:
@@ -128,6 +144,8 @@ class ModelSpec:
         if not isinstance(stored, dict) or not isinstance(stored.get("name"), str):
             raise ModelError("the model's description is not a JSON object with a name")
         _check_types(stored)
+        if stored.get("route") is not None:
+            stored["route"] = tuple(stored["route"])
         known = {item.name for item in fields(cls)} - {"sha256"}
         return cls(**{key: value for key, value in stored.items() if key in known}, sha256=sha256)
 
@@ -135,7 +153,8 @@ class ModelSpec:
     def inputs(self) -> frozenset[str]:
         """Names of the graph's inputs."""
         names = {self.picture_input, "strength"}
-        return frozenset(names | ({"condition"} if self.condition is not None else set()))
+        names |= {"condition"} if self.condition is not None else set()
+        return frozenset(names | ({"previous", "keep"} if self.steady else set()))
 
     @property
     def picture_input(self) -> str:
@@ -143,10 +162,17 @@ class ModelSpec:
         return GRAPH_NAMES[self.color][0]
 
     @property
-    def outputs(self) -> tuple[str, str]:
-        """Names of the graph's outputs: pixels, and residual."""
+    def outputs(self) -> frozenset[str]:
+        """Names of the graph's outputs."""
         _, pixels, residual = GRAPH_NAMES[self.color]
-        return pixels, residual
+        names = {pixels, residual} | ({"steady"} if self.steady else set())
+        return frozenset(names | ({f"{name}.1" for name in names} if self.route else set()))
+
+    def output(self, kind: OutputKind, expert: int = 0) -> str:
+        """Name of one output."""
+        _, pixels, residual = GRAPH_NAMES[self.color]
+        name = {"pixels": pixels, "residual": residual, "steady": "steady"}[kind]
+        return f"{name}.{expert}" if expert else name
 
 
 def _check_types(stored: dict[str, Any]) -> None:
@@ -156,7 +182,11 @@ def _check_types(stored: dict[str, Any]) -> None:
             right = type(value) is int
         elif key == "condition":
             right = value is None or isinstance(value, dict)
-        elif key == "whole":
+        elif key == "route":
+            right = value is None or (
+                isinstance(value, list) and all(isinstance(number, int | float) for number in value)
+            )
+        elif key in ("whole", "steady"):
             right = type(value) is bool
         elif key == "measured":
             right = isinstance(value, dict)
@@ -188,10 +218,10 @@ def load_spec(path: str | Path) -> ModelSpec:
         spec = ModelSpec.from_json(metadata[METADATA_KEY], hashlib.sha256(data).hexdigest())
     except ModelError as error:
         raise ModelError(f"model {path.name!r}: {error}") from error
-    if inputs != spec.inputs or not set(spec.outputs) <= outputs:
+    if inputs != spec.inputs or not spec.outputs <= outputs:
         raise ModelError(
             f"model {path.name!r} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected inputs "
-            f"{sorted(spec.inputs)} and outputs {list(spec.outputs)}: export it again"
+            f"{sorted(spec.inputs)} and outputs {sorted(spec.outputs)}: export it again"
         )
     return spec
 

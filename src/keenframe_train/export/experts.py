@@ -58,7 +58,8 @@ def advantages(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> 
     """How much better the second expert is on every item, in dB of PSNR after rounding, (len(items),)."""
     found = []
     with progress() as bar:
-        for item in bar.track(items.tolist(), description="both experts"):
+        row = bar.add_task("both experts", total=len(items), note="")
+        for item in items.tolist():
             x = torch.from_numpy(np.array(bank.degraded[item]))[None, None].float() / 255
             condition = torch.from_numpy(np.array(bank.conditions[item]))[None]
             quality = []
@@ -66,6 +67,7 @@ def advantages(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> 
                 output = (expert(x, condition).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
                 quality.append(psnr(output, bank.pristine[item], ceiling=50.0))
             found.append(quality[1] - quality[0])
+            bar.advance(row)
     return np.array(found, np.float32)
 
 
@@ -78,7 +80,9 @@ def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -
     """
     weight = torch.from_numpy(np.abs(advantage)).double()
     if float(weight.max()) < TIE:
-        raise TrainError("both experts give the same pictures; expected two networks trained on different damage")
+        raise TrainError(
+            "both experts give the same pictures; expected two networks trained on different damage"
+        )
     weight = weight.clamp(max=1.0) * (weight >= TIE)
     x = torch.from_numpy(np.ascontiguousarray(conditions)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)

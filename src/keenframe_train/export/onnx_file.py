@@ -74,9 +74,7 @@ def to_graph(model: Keen) -> onnx.ModelProto:
                 dynamic_axes={
                     "luma": {2: "height", 3: "width"},
                     "keep": {2: "rows", 3: "columns"},
-                    **dict.fromkeys(
-                        ("previous", "blocks", "steady", "residual"), {1: "rows", 2: "columns"}
-                    ),
+                    **{name: {1: "rows", 2: "columns"} for name in ("previous", "blocks", "steady", "residual")},
                 },
             )  # fmt: skip
         return onnx.load(name)
@@ -111,8 +109,13 @@ def run_session(
         "luma": luma[None, None],
         "condition": condition[None].astype(np.float32),
         "strength": np.array([strength], np.float32),
+        "previous": np.zeros((1, 1, 1, BLOCK**2), np.uint8),
+        "keep": np.zeros((1, 1, 1, 1), np.float32),
     }
-    blocks, residual = session.run(["blocks", "residual"], feeds)
+    # The steady output is not asked for, and so what it reads does not matter.
+    options = onnxruntime.RunOptions()
+    options.only_execute_path_to_fetches = True
+    blocks, residual = session.run(["blocks", "residual"], feeds, options)
     return depth_to_space(blocks[0]), depth_to_space(residual[0])
 
 

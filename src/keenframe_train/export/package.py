@@ -195,6 +195,7 @@ def export_model(
         radius=radius(config),
         enlarging="bicubic",
         condition={"kind": CONDITION_KIND, "size": 128},
+        steady=True,
         parameters=parameters(config),
         recipe=str(state["recipe"]),
         training_data=training_data,

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from keenframe_train.export.onnx_file import run_session
+from keenframe_train.nets.keen import BLOCK
 from keenframe_train.progress import progress
 
-_FLOAT = (".*(pixels|bands|base|embed|film|idct).*",)
+_FLOAT = (".*(pixels|bands|base|embed|film|idct|spread).*",)
 _FACTORS = (0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 
 Feed = dict[str, NDArray]
@@ -53,11 +54,18 @@ def quantize(
             "luma": np.ascontiguousarray(pair.degraded)[None, None],
             "condition": np.asarray(pair.condition, np.float32)[None],
             "strength": np.ones(1, np.float32),
+            "previous": np.zeros((1, *_rows_columns(pair), BLOCK**2), np.uint8),
+            "keep": np.zeros((1, 1, *_rows_columns(pair)), np.float32),
         }
         for pair in pairs
     ]
     quantized = post_training(graph, feeds, final_nodes(graph), [*_FLOAT, *keep_float])
     return tune_ranges(quantized, lambda trial: restored(trial, pairs), sweeps)
+
+
+def _rows_columns(pair: Pair) -> tuple[int, int]:
+    height, width = pair.pristine.shape
+    return height // BLOCK, width // BLOCK
 
 
 def post_training(

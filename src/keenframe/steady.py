@@ -1,0 +1,83 @@
+"""Flicker: a frame's result is drawn towards the last one's where the picture stands still.
+
+What a codec leaves of a still background differs a little from frame to frame, and whatever sharpens a picture sharpens
+that too. Averaging over time takes it away, but smears what moves; so each 4x4 block is averaged the more, the
+less its input changed: the motion-adaptive recursive filter of television's noise reducers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Share of the last result where nothing changes, and the mean change, in code values, from which nothing is kept.
+# Chosen on webcam clips (docs/log.md): more of either smears slow, faint motion.
+SHARE = 0.6
+CHANGE = 3.0
+_LOW_BYTES = np.uint32(0x00FF00FF)
+
+
+@dataclass(slots=True)
+class Past:
+    """previous: the last result's blocks, (h, w, 16) uint8. keep: how much of them to keep, (h, w) float32 0-1."""
+
+    previous: NDArray[np.uint8]
+    keep: NDArray[np.float32]
+
+
+class Steadier:
+    """Remembers a stream's last frame and result. scale: output size over input size."""
+
+    def __init__(self, scale: int) -> None:
+        self._scale = scale
+        self._luma: NDArray[np.uint8] | None = None
+        self._past: Past | None = None
+
+    def look(self, luma: NDArray[np.uint8]) -> Past:
+        """What is to be kept for `luma`, (H, W) uint8 in multiples of 4: nothing when it begins a stream."""
+        height, width = luma.shape
+        if self._luma is None or self._past is None or self._luma.shape != luma.shape:
+            rows, columns = height * self._scale // 4, width * self._scale // 4
+            self._luma = luma.copy()
+            self._past = Past(np.zeros((rows, columns, 16), np.uint8), np.zeros((rows, columns), np.float32))
+            return self._past
+        keep = SHARE * np.clip(1 - block_change(luma, self._luma) / CHANGE, 0, 1)
+        if self._scale > 1:
+            keep = np.repeat(np.repeat(keep, self._scale, 0), self._scale, 1)
+        self._past.keep[:] = keep
+        np.copyto(self._luma, luma)
+        return self._past
+
+    def remember(self, blocks: NDArray[np.uint8]) -> None:
+        """Keep a copy of the result that followed the last `look`."""
+        if self._past is not None:
+            np.copyto(self._past.previous, blocks)
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        self._luma = self._past = None
+
+
+def block_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean absolute difference of (H, W) planes over 12x12 pixels around each 4x4 block, (H / 4, W / 4) float32.
+
+    Every second row speaks for both; bytes are added in pairs, four of a word at once: a third of a millisecond at
+    1080p where float arithmetic takes several.
+    """
+    first, second = a[::2], b[::2]
+    words = (np.maximum(first, second) - np.minimum(first, second)).view(np.uint32)
+    pairs = (words & _LOW_BYTES) + ((words >> np.uint32(8)) & _LOW_BYTES)
+    pairs = pairs[::2] + pairs[1::2]
+    sums = ((pairs & np.uint32(0xFFFF)) + (pairs >> np.uint32(16))).astype(np.float32)
+    mean: NDArray[np.float32] = _box3(sums) / np.float32(8 * 9)
+    return mean
+
+
+def _box3(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over 3x3 neighbours, edges repeated."""
+    padded = np.pad(plane, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    boxes: NDArray[np.float32] = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    return boxes

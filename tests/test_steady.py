@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keenframe import Frame, Sharpener
+from keenframe.errors import ModelError
+from keenframe.routing import MARGIN, Router
+from keenframe.steady import CHANGE, SHARE, Steadier, block_change
+from keenframe.zoo.spec import ModelSpec, load_spec
+from models import CONDITION, build
+
+ROUTE = (*([0.0] * 127), 1.0, -1.0)  # the second expert when the last number of the condition is above 1
+
+
+def noise(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+
+
+def test_block_change_is_the_mean_difference_around_a_block() -> None:
+    a, b = noise(1), noise(2)
+    difference = np.abs(a.astype(float) - b)[::2]
+    cells = difference.reshape(12, 2, 16, 4).mean((1, 3))
+    padded = np.pad(cells, 1, mode="edge")
+    expected = sum(padded[y : y + 12, x : x + 16] for y in range(3) for x in range(3)) / 9
+    np.testing.assert_allclose(block_change(a, b), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_stands_still_is_kept_and_what_moves_is_not(scale: int) -> None:
+    steadier = Steadier(scale)
+    luma = noise(3)
+    assert not steadier.look(luma).keep.any()
+    blocks = np.full((12 * scale, 16 * scale, 16), 7, np.uint8)
+    steadier.remember(blocks)
+    moved = luma.copy()
+    moved[:, 32:] ^= 128
+    past = steadier.look(moved)
+    assert past.keep.shape == blocks.shape[:2] and np.array_equal(past.previous, blocks)
+    assert np.allclose(past.keep[:, : 7 * scale], SHARE) and not past.keep[:, 8 * scale :].any()
+    faint = moved + np.uint8(1) * (moved < 255)
+    assert np.allclose(steadier.look(faint).keep[:, : 7 * scale], SHARE * (1 - 1 / CHANGE), atol=0.02)
+
+
+def test_a_stream_begins_anew_at_another_size_and_after_a_reset() -> None:
+    steadier = Steadier(1)
+    steadier.look(noise(4))
+    assert steadier.look(noise(4)).keep.all()
+    assert not steadier.look(noise(4, 64, 64)).keep.any()
+    steadier.reset()
+    assert not steadier.look(noise(4, 64, 64)).keep.any()
+
+
+@pytest.fixture
+def steady_model(tmp_path: Path) -> Path:
+    return build(tmp_path / "steady.onnx", amount=0.5, conditioned=False, steady=True)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_stream_flickers_less_and_a_still_is_its_own(
+    engine: str, steady_model: Path, strength: float
+) -> None:
+    rng = np.random.default_rng(5)
+    scene = np.repeat(np.repeat(rng.integers(30, 220, (12, 16)), 4, 0), 4, 1)
+    frames = [(scene + rng.integers(-1, 2, scene.shape)).astype(np.uint8) for _ in range(8)]
+    with Sharpener(steady_model, engine=engine, threads=1) as sharpener:
+        stills = [np.asarray(sharpener.sharpen(f, strength)).astype(int) for f in frames]
+        stream = [np.array(sharpener.sharpen(f, strength, still=False)).astype(int) for f in frames]
+        again = np.asarray(sharpener.sharpen(frames[-1], strength)).astype(int)
+    assert np.array_equal(again, stills[-1]) and np.array_equal(stream[0], stills[0])
+    flicker = [np.mean([np.abs(b - a).mean() for a, b in pairwise(x)]) for x in (stills, stream)]
+    assert flicker[1] < 0.8 * flicker[0]
+    assert np.abs(stream[-1] - stills[-1]).max() <= 8
+
+
+def test_a_cut_leaves_no_ghost(engine: str, steady_model: Path) -> None:
+    first, second = np.full((48, 64), 40, np.uint8), noise(6)
+    with Sharpener(steady_model, engine=engine, threads=1) as sharpener:
+        expected = np.asarray(sharpener.sharpen(second))
+        sharpener.sharpen(first, still=False)
+        assert np.array_equal(np.asarray(sharpener.sharpen(second, still=False)), expected)
+
+
+def test_a_steady_model_at_twice_the_size(engine: str, tmp_path: Path) -> None:
+    path = build(tmp_path / "x2.onnx", amount=0.5, scale=2, conditioned=False, steady=True)
+    luma = noise(7)
+    chroma = np.full((24, 32), 128, np.uint8)
+    frame = Frame((luma, chroma, chroma), "i420", 64, 48, pts=0)
+    with Sharpener(path, engine=engine, threads=1) as sharpener:
+        first = np.array(sharpener.sharpen(frame).planes[0])
+        second = np.array(sharpener.sharpen(frame).planes[0])
+    assert first.shape == (96, 128) and np.abs(first.astype(int) - second).max() <= 1
+
+
+def test_the_condition_picks_the_expert(engine: str, tmp_path: Path) -> None:
+    path = build(tmp_path / "two.onnx", amount=0.05, route=ROUTE, steady=True)
+    spec = load_spec(path)
+    assert spec.outputs == {"blocks", "residual", "steady", "blocks.1", "residual.1", "steady.1"}
+    with Sharpener(path, engine=engine, threads=1) as sharpener:
+        runner = sharpener._engine
+        luma, condition = noise(8), np.ones(128, np.float32)
+        first, second = (runner.run_residual(luma, condition, expert).copy() for expert in (0, 1))
+        np.testing.assert_allclose(second, -first, atol=1e-3)
+        assert np.abs(first).max() > 1
+        blocks = runner.run(luma, condition, 1.0, expert=1)
+        base = luma.reshape(12, 4, 16, 4).swapaxes(1, 2).reshape(12, 16, 16)
+        assert np.abs(blocks - (base + second).clip(0, 255)).max() <= 0.51
+
+
+def test_the_rule_is_linear_and_a_stream_does_not_flap() -> None:
+    router = Router(ROUTE)
+
+    def at(value: float, still: bool = False) -> int:
+        condition = np.zeros(128, np.float32)
+        condition[-1] = value
+        return router.expert(condition, still)
+
+    assert [at(0.9, still=True), at(1.1, still=True)] == [0, 1]
+    assert [at(0.9), at(1 + 0.9 * MARGIN), at(1 + 1.1 * MARGIN), at(1 - 0.9 * MARGIN)] == [0, 0, 1, 1]
+    router.reset()
+    assert at(0.9) == 0
+    assert Router(None).expert(np.zeros(128, np.float32), True) == 0
+
+
+def test_descriptions_that_cannot_be() -> None:
+    with pytest.raises(ModelError, match="expected 129"):
+        ModelSpec("x", route=(1.0, 2.0), condition=dict(CONDITION))
+    with pytest.raises(ModelError, match="luma"):
+        ModelSpec("x", color="rgb", steady=True)
+    with pytest.raises(ModelError, match="route"):
+        ModelSpec.from_json('{"name": "x", "route": "left"}')
+    spec = ModelSpec("x", route=ROUTE, steady=True, condition=dict(CONDITION))
+    assert ModelSpec.from_json(spec.to_json()) == spec

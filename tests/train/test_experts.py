@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from keenframe import Sharpener
+from keenframe.condition import band_statistics
+from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
+from keenframe_train.data.bank import Bank
+from keenframe_train.data.images import luma
+from keenframe_train.errors import TrainError
+from keenframe_train.export.experts import advantages, fit_route, join
+from keenframe_train.export.onnx_file import run_file, to_graph, write_model
+from keenframe_train.nets.keen import Keen, KeenConfig
+
+from .conftest import picture
+
+SHAPE = KeenConfig(head=8, trunk=16, blocks=1)
+SPEC = ModelSpec(
+    "tiny", size_multiple=8, radius=64, enlarging="bicubic", steady=True, parameters=10,
+    condition={"kind": CONDITION_KIND, "size": 128}, recipe="{}",
+)  # fmt: skip
+
+
+def network(seed: int) -> Keen:
+    torch.manual_seed(seed)
+    model = Keen(SHAPE).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+        # The four positions of the upward step share their bias in a file.
+        model.up.bias.copy_(model.up.bias.reshape(-1, 4).mean(1).repeat_interleave(4))
+    return model
+
+
+def test_the_rule_follows_what_is_better() -> None:
+    rng = np.random.default_rng(1)
+    conditions = rng.normal(2, 1, (400, 128)).astype(np.float32)
+    advantage = np.where(conditions[:, 5] > 2.3, 0.4, -0.2).astype(np.float32)
+    route = fit_route(conditions, advantage)
+    chosen = conditions @ np.array(route.numbers()[:-1]) + route.numbers()[-1] > 0
+    assert len(route.numbers()) == 129 and (chosen == (advantage > 0)).mean() > 0.97
+    assert route.lost < 0.01 and abs(route.second - (advantage > 0).mean()) < 0.05
+
+
+def test_a_rule_without_anything_to_choose_is_refused() -> None:
+    with pytest.raises(TrainError, match="same pictures"):
+        fit_route(np.ones((8, 128), np.float32), np.zeros(8, np.float32))
+
+
+def test_the_better_expert_is_measured_on_the_pairs(bank: Bank) -> None:
+    nothing, noisy = Keen(SHAPE).eval(), network(1)
+    found = advantages([nothing, noisy], bank, np.arange(3))
+    assert found.shape == (3,) and (found < 0).all()
+    np.testing.assert_allclose(advantages([noisy, nothing], bank, np.arange(3)), -found, atol=1e-6)
+
+
+def test_two_experts_in_one_file_give_what_each_gave_alone(tmp_path: Path) -> None:
+    paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
+    for seed, path in enumerate(paths):
+        write_model(path, to_graph(network(seed)), replace(SPEC, measured={"seed": seed}))
+    plane = luma(picture(41, 64, 96))
+    condition = band_statistics(plane)
+    expected = [run_file(path, plane, condition)[0] for path in paths]
+    assert not np.array_equal(*expected)
+    for bias, wanted in zip((-1000.0, 1000.0), expected, strict=True):
+        route = replace(fit_route(np.eye(128, dtype=np.float32), np.eye(128, dtype=np.float32)[0]), bias=bias)
+        spec = join(paths[0], paths[1], route, tmp_path / "both.onnx", name="both")
+        assert spec == load_spec(tmp_path / "both.onnx") and spec.parameters == 20
+        assert spec.measured == {"experts": [{"seed": 0}, {"seed": 1}]}
+        for engine in ("openvino", "onnxruntime"):
+            with Sharpener(tmp_path / "both.onnx", engine=engine, threads=1) as sharpener:
+                found = np.asarray(sharpener.sharpen(plane))
+                assert np.abs(found.astype(int) - wanted).max() <= 1
+                stream = np.asarray(sharpener.sharpen(plane, still=False))
+                assert np.array_equal(stream, found)
+
+
+def test_experts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
+    write_model(first, to_graph(network(0)), SPEC)
+    write_model(second, to_graph(network(1)), replace(SPEC, precision="int8"))
+    route = fit_route(np.eye(128, dtype=np.float32), np.eye(128, dtype=np.float32)[0])
+    with pytest.raises(TrainError, match="differ in precision"):
+        join(first, second, route, tmp_path / "both.onnx")
+    assert not (tmp_path / "both.onnx").exists()
