@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from keenframe_train.data.bank import Bank
+from keenframe_train.data.degradations import ColorJitter, Sometimes
 from keenframe_train.data.images import dihedral
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -21,8 +22,10 @@ ALIGNED = 0.8
 class BankBatches(Dataset[Batch]):
     """Item k is the batch of step k: (degraded, pristine, condition).
 
-    degraded (B, 1, patch/scale, patch/scale) and pristine (B, 1, patch, patch) uint8, condition (B, 128) float32.
+    degraded (B, C, patch/scale, patch/scale) and pristine (B, C, patch, patch) uint8, C 1 (luma) or 3 (RGB) as the
+    bank has it, condition (B, 128) float32.
     weights: how often each item of the bank is drawn, (N,) and not negative; None draws all alike.
+    jitter: probability of colour jitter on a degraded crop, its twin left as it is (R4).
     `rank` and `world` give each process of a distributed run its own share of the batch.
     """
 
@@ -37,9 +40,11 @@ class BankBatches(Dataset[Batch]):
         rank: int = 0,
         world: int = 1,
         weights: NDArray[np.float64] | None = None,
+        jitter: float = 0.0,
     ) -> None:
         self.bank, self.batch, self.patch, self.steps, self.seed = bank, batch, patch, steps, seed
         self.scale, self.rank, self.world = scale, rank, world
+        self.jitter = Sometimes(ColorJitter(), jitter) if jitter else None
         self.shares = None if weights is None else np.cumsum(weights) / weights.sum()
 
     def __len__(self) -> int:
@@ -53,8 +58,8 @@ class BankBatches(Dataset[Batch]):
         draws = [self._crop(int(item), rng) for item in items][self.rank :: self.world]
         degraded, pristine, conditions = zip(*draws, strict=True)
         return (
-            torch.from_numpy(np.stack(degraded)[:, None]),
-            torch.from_numpy(np.stack(pristine)[:, None]),
+            _planes(np.stack(degraded)),
+            _planes(np.stack(pristine)),
             torch.from_numpy(np.stack(conditions)),
         )
 
@@ -69,11 +74,19 @@ class BankBatches(Dataset[Batch]):
         small, s = self.patch // self.scale, self.scale
         x = degraded[top // s : top // s + small, left // s : left // s + small]
         y = pristine[top : top + self.patch, left : left + self.patch]
+        if self.jitter is not None:
+            x = self.jitter(x, rng)
         return (
             np.ascontiguousarray(dihedral(x, turn)),
             np.ascontiguousarray(dihedral(y, turn)),
             np.array(self.bank.conditions[item]),
         )
+
+
+def _planes(crops: np.ndarray) -> Tensor:
+    """(B, H, W) or (B, H, W, 3) uint8 -> (B, 1 or 3, H, W)."""
+    channels_first = crops[:, None] if crops.ndim == 3 else crops.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(channels_first))
 
 
 def item_weights(bank: Bank, shares: Mapping[str, float], light: float) -> NDArray[np.float64]:
