@@ -1,0 +1,67 @@
+"""All networks by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from keenframe_train.errors import TrainError
+from keenframe_train.nets.dncnn import DnCNN
+from keenframe_train.nets.edsr import EDSR
+from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.nafnet import NAFNet
+from keenframe_train.nets.rrdbnet import RRDBNet
+from keenframe_train.nets.srresnet import SRResNet
+from keenframe_train.nets.students import (
+    EnhancedStudent,
+    LightStudent,
+    PlainStudent,
+    RRDBNetLite,
+    SeparableStudent,
+)
+from keenframe_train.nets.unet import UNet
+
+
+def _keen(scale: int = 1, head: int = 32, trunk: int = 64, blocks: int = 2, embedding: int = 32) -> Keen:
+    """`Keen` with what the lab asks of every network: scale, channels, size_multiple and taps."""
+    config = KeenConfig(scale=scale, head=head, trunk=trunk, blocks=blocks, embedding=embedding)
+    network: Any = Keen(config)
+    network.scale, network.channels, network.size_multiple = scale, 1, config.size_multiple
+    network.taps = ("down", *(f"blocks.{index}.second" for index in range(blocks)), "up")
+    return network
+
+
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "keen": _keen,
+        "edsr": EDSR,
+        "srresnet": SRResNet,
+        "rrdbnet": RRDBNet,
+        "unet": UNet,
+        "nafnet": NAFNet,
+        "dncnn": DnCNN,
+        "plain": PlainStudent,
+        "light": LightStudent,
+        "separable": SeparableStudent,
+        "rrdbnet-lite": RRDBNetLite,
+        "enhanced": EnhancedStudent,
+    }
+)
+
+
+def build(name: str, **options: Any) -> nn.Module:
+    """A new network with fresh weights, in training mode.
+
+    name: one of NETWORKS. options: keywords of that network's class. TrainError for an unknown name, an unknown
+    option (both with those that exist) or a value that the network refuses.
+    """
+    if name not in NETWORKS:
+        raise TrainError(f"no network {name!r}; known are {', '.join(NETWORKS)}")
+    known = inspect.signature(NETWORKS[name]).parameters
+    if unknown := sorted(options.keys() - known.keys()):
+        raise TrainError(f"network {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return NETWORKS[name](**options)
