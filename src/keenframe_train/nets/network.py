@@ -74,6 +74,9 @@ class Network(nn.Module, ABC):
             return x
         return F.interpolate(x, scale_factor=self.scale, mode="bicubic", align_corners=False)
 
+    def calibrate(self, degraded: Tensor, pristine: Tensor, conditions: Tensor) -> None:
+        """Set what is taken from training pairs before the first step, as `Keen.calibrate` does: here nothing is."""
+
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) float32 in 0-1 -> (N, C, scale*H, scale*W) of the same dtype.
 
