@@ -24,11 +24,12 @@ from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.metrics import psnr
 from keenframe_train.evaluate.pictures import before_after_sheet
+from keenframe_train.losses import LOSS_SCALE as LOSS_SCALE
+from keenframe_train.losses import rmse_loss as rmse_loss
 from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
 
-LOSS_SCALE = 20.0  # brings typical gradients to where clipping at 1 only catches outliers
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"
 
 
@@ -48,18 +49,6 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.final_rate + 0.5 * (recipe.rate - recipe.final_rate) * (
         1 + math.cos(math.pi * min(1.0, done))
     )
-
-
-def rmse_loss(output: Tensor, pristine: Tensor) -> Tensor:
-    """Root of each patch's mean square error, mean over the batch; (N, 1, H, W) in 0-1.
-
-    Every patch pulls with the same strength, whatever its damage. L1 would not do: its optimum is the median, and
-    what a codec took away is so uncertain that the median correction is zero. -PSNR would not either: it pulls
-    in proportion to 1 / RMSE, so the noise of nearly pristine patches drowns the rest (docs/log.md). The floor is
-    half a code value.
-    """
-    error = (output - pristine).square().mean((1, 2, 3))
-    return (error + (0.5 / 255) ** 2).sqrt().mean() * LOSS_SCALE
 
 
 @torch.no_grad()
