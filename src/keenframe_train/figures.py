@@ -1,2 +1,5 @@
 """stub replaced below"""
-def write_figures(folder): pass
+
+
+def write_figures(folder):
+    pass

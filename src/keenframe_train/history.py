@@ -56,7 +56,9 @@ class Means:
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Take the values of one step; the same names every time."""
         for name, value in values.items():
-            self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach().clone()
+            self.sums[name] = (
+                self.sums[name] + value.detach() if name in self.sums else value.detach().clone()
+            )
         self.count += 1
 
     def take(self) -> Tensor:

@@ -59,5 +59,7 @@ def load_teacher(spec: TeacherSpec) -> nn.Module:
     network, state = load_any(path)
     found = Recipe.from_json(state["recipe"]).network
     if found.name != spec.network.name:
-        raise TrainError(f"'{path}' holds network '{found.name}', the recipe's teacher is '{spec.network.name}'")
+        raise TrainError(
+            f"'{path}' holds network '{found.name}', the recipe's teacher is '{spec.network.name}'"
+        )
     return freeze(network)

@@ -152,8 +152,8 @@ def fit(
                 save_checkpoint(out / name, {"step": step, "batch": (degraded, pristine, condition)})
                 journal.close()
                 raise TrainError(
-                    f"loss is {loss.item()} at step {step}, gradient norm {norm.item()}; "
-                    f"the batch is in '{out / name}'; try a lower rate, or see what is in it"
+                    f"loss is {loss.item()} at step {step}; the batch is in '{out / name}' "
+                    f"(gradient norm {norm.item()}); try a lower rate, or look at the batch"
                 )
             optimizer.step()
             # A young average forgets its random start quickly.

@@ -64,7 +64,9 @@ def measure(model: nn.Module, samples: Sequence[Sample]) -> dict[str, Quality]:
     """Means per kind, in the samples' order of kinds."""
     found: dict[str, list[Quality]] = {}
     for sample in samples:
-        output, base, pristine = (luma_plane(picture) for picture in (*restore(model, sample), sample.pristine))
+        output, base, pristine = (
+            luma_plane(picture) for picture in (*restore(model, sample), sample.pristine)
+        )
         found.setdefault(sample.kind, []).append(
             Quality(
                 psnr(output, pristine, CEILING),
