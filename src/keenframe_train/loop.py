@@ -192,7 +192,7 @@ def fit(
                 break
     journal.close()
     if fabric.is_global_zero:
-        write_figures(out)
+        write_figures(out, recipe)
     fabric.barrier()
     return FitResult(best, quality)
 
