@@ -22,7 +22,7 @@ _CORRECTION = 0.05
 
 def _basis(block: int) -> Tensor:
     """Orthonormal 2-D DCT, (block*block, block, block)."""
-    one = torch.from_numpy(dct_matrix(block))
+    one = torch.tensor(dct_matrix(block))  # on the default device, unlike from_numpy
     return torch.kron(one, one).reshape(-1, block, block)
 
 
@@ -40,6 +40,9 @@ def _size(block: int) -> tuple[Tensor, Tensor]:
 class ToBands(nn.Module):
     """(N, C, H, W) in 0-1 -> (N, C*block*block, H/block, W/block): DCT bands of about zero mean and unit size."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, channels: int, block: int) -> None:
         super().__init__()
         self.channels, self.block = channels, block
@@ -56,6 +59,8 @@ class ToBands(nn.Module):
 
 class FromBands(nn.Module):
     """The way back, (N, C*block*block, h, w) -> (N, C, block*h, block*w): of a correction, or of the picture."""
+
+    weight: Tensor
 
     def __init__(self, channels: int, block: int, correction: bool) -> None:
         super().__init__()

@@ -118,7 +118,7 @@ def conv(inputs: int, outputs: int, size: int = 3, **options: int | bool) -> nn.
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, **options)  # type: ignore[arg-type]
 
 
-def activation(name: str) -> nn.Module:
+def make_activation(name: str) -> nn.Module:
     """A new activation; TrainError for an unknown name."""
     one_of("activation", name, tuple(ACTIVATIONS))
     return ACTIVATIONS[name]()
@@ -151,6 +151,13 @@ def at_least_one(**counts: object) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise TrainError(f"{name} is a whole number of at least 1; got {value!r}")
+
+
+def positive(**numbers: object) -> None:
+    """Refuse what is not a number above zero."""
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+            raise TrainError(f"{name} is a number above 0; got {value!r}")
 
 
 @torch.no_grad()
