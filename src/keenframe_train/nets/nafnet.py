@@ -60,8 +60,9 @@ class NAFBlock(nn.Module):
         y = gate(self.depthwise(self.expand1(self.norm1(x))))
         y = y * self.attention(y.mean((2, 3), keepdim=True))
         x = x + self.beta * self.project1(y)
-        y = self.project2(gate(self.expand2(self.norm2(x))))
-        return x + self.gamma * y
+        y = self.gamma * self.project2(gate(self.expand2(self.norm2(x))))
+        output: Tensor = x + y
+        return output
 
 
 class NAFNet(Network):

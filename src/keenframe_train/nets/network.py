@@ -83,7 +83,8 @@ class Network(nn.Module, ABC):
         output = self.join(self.body(self.split(x))).to(x.dtype)
         if self.residual:
             output = output + self.base(x)
-        return output if self.training else output.clamp(0, 1)
+        clipped: Tensor = output if self.training else output.clamp(0, 1)
+        return clipped
 
     def last(self, layer: nn.Conv2d) -> nn.Conv2d:
         """The layer that makes the body's output; of a residual network it starts at zero."""
