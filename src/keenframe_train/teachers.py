@@ -111,8 +111,14 @@ def load_teacher(path: Path) -> nn.Module:
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 of a network: its structure as printed, and every tensor by name, type, shape and bytes."""
+    """SHA-256 of a network: its structure as printed, its modules' plain settings, and every tensor, whole."""
     digest = hashlib.sha256(repr((module, traits(module))).encode())
+    for name, part in module.named_modules():
+        # What `repr` may leave out, such as the factor of a residual.
+        settings = {
+            k: v for k, v in vars(part).items() if isinstance(v, int | float | str) and k != "training"
+        }
+        digest.update(repr((name, sorted(settings.items()))).encode())
     for name, value in sorted(module.state_dict().items()):
         array = value.detach().cpu().contiguous()
         digest.update(repr((name, str(array.dtype), tuple(array.shape))).encode())
