@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +15,6 @@ from torch.nn import functional as F
 from keenframe.condition import CONDITION_SIZE
 from keenframe_train import features as f
 from keenframe_train import teachers
-from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.batches import BankBatches
 from keenframe_train.data.images import dihedral
@@ -25,8 +22,7 @@ from keenframe_train.distill import TERMS, Distillation
 from keenframe_train.errors import TrainError
 from keenframe_train.losses import Losses
 from keenframe_train.nets.keen import Keen, KeenConfig
-from keenframe_train.recipe import Recipe
-from keenframe_train.teachers import CachedBatches, TeacherCache, cache_teacher, load_teacher
+from keenframe_train.teachers import CachedBatches, TeacherCache, cache_teacher
 
 from .conftest import picture
 
@@ -147,9 +143,8 @@ def test_several_teachers_count_by_their_weights() -> None:
 
     def value(teachers: list[nn.Module], weights: list[float] | None) -> float:
         terms = {"response-l1": 2.0}
-        return float(
-            distill(student, Distillation(student, teachers, terms, weights=weights), x, condition)[0]
-        )
+        distillation = Distillation(student, teachers, terms, weights=weights)
+        return float(distill(student, distillation, x, condition)[0].detach())
 
     alone = value([one], None), value([two], [7.0])
     assert value([one, two], [3, 1]) == pytest.approx(0.75 * alone[0] + 0.25 * alone[1], rel=1e-5)
@@ -222,11 +217,26 @@ def test_default_taps_pair_up_evenly_and_keep_the_deepest() -> None:
 
 def test_feature_distance_is_the_unexplained_share_at_the_students_resolution() -> None:
     teacher = torch.rand(2, 3, 8, 8) * 40
-    assert float(f.feature_distance(teacher, teacher)) == 0
+    assert float(f.feature_distance(f.unit(teacher), teacher)) == 0
     assert float(f.feature_distance(torch.zeros_like(teacher), teacher)) == pytest.approx(1)
-    assert float(f.feature_distance(F.avg_pool2d(teacher, 4), teacher)) == pytest.approx(0, abs=1e-6)
-    enlarged = F.interpolate(teacher, scale_factor=2, mode="bilinear")
-    assert float(f.feature_distance(enlarged, teacher)) == pytest.approx(0, abs=1e-6)
+    for other in (F.avg_pool2d(teacher, 4), F.interpolate(teacher, scale_factor=2, mode="bilinear")):
+        assert float(f.feature_distance(f.unit(other), teacher)) == pytest.approx(0, abs=1e-6)
+    assert float(f.feature_distance(teacher * 0 + 1, teacher * 0)) == pytest.approx(1), "a dead teacher"
+
+
+def test_the_feature_term_starts_alike_whatever_the_networks_magnitude() -> None:
+    features = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for factor in (1e-2, 1.0, 1e3):
+        scaled = f.unit((features * factor).requires_grad_())
+        assert float(scaled.detach().square().mean()) == pytest.approx(1) and scaled.requires_grad
+    assert float(f.unit(torch.zeros(1, 1, 2, 2)).abs().max()) == 0
+    student, teacher = Tiny(), Tiny()
+    with torch.no_grad():
+        for network, factor in ((student, 100), (teacher, 0.01)):
+            network.first.weight.mul_(factor)
+            network.middle.weight.mul_(factor)
+    _, values = distill(student, Distillation(student, [teacher], {"features": 1}), *batch())
+    assert 0.5 < float(values["features"]) < 3
 
 
 def test_affinity_by_hand_whatever_the_channels_and_the_size() -> None:
@@ -288,7 +298,8 @@ def test_cached_outputs_are_the_live_ones_within_the_stated_error(
     assert len(dataset) == 100 and outputs.shape == (1, 6, 1, 64, 64) and outputs.dtype == torch.float32
     for ours, plain in zip((degraded, pristine, condition), batches[7], strict=True):
         assert torch.equal(ours, plain), "a cache does not change what the student sees"
-    for row, (item, top, left, turn) in enumerate(batches.draws(7)):
+    for row, draw in enumerate(batches.draws(7)):
+        item, top, left, turn = draw.item, draw.top, draw.left, draw.turn
         assert torch.equal(condition[row], torch.tensor(bank.conditions[item])), "the item's, turned or not"
         with torch.no_grad():
             whole = teacher(torch.tensor(bank.degraded[item])[None, None].float() / 255)[0, 0].numpy()
@@ -311,7 +322,7 @@ def test_cached_outputs_stand_in_for_the_teacher(bank: Bank, teacher: Tiny, tmp_
     handle = teacher.register_forward_hook(lambda *_: calls.append(1))
     cached, _ = distillation(student(x), x, condition, None, outputs)
     assert (
-        float(cached) == pytest.approx(float(live), abs=1e-3)
+        float(cached.detach()) == pytest.approx(float(live.detach()), abs=1e-3)
         and not calls
         and not distillation.needs_features
     )
@@ -418,6 +429,10 @@ def test_what_cannot_be_cached_is_refused(
     with pytest.raises(TrainError, match="the cache holds"):
         other = TeacherCache(np.zeros((2, 32, 32), np.int16))
         CachedBatches(BankBatches(bank, 1, 32, 1, seed=0), [other])
+    jittered = BankBatches(bank, 1, 32, 1, seed=0)
+    jittered.jitter = 0.5
+    with pytest.raises(TrainError, match="colour jitter changes the pictures"):
+        CachedBatches(jittered, [TeacherCache(np.zeros((3, 32, 32), np.int16))])
     with monkeypatch.context() as full:
         full.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=10))
         with pytest.raises(TrainError, match=r"0\.0 GB are free; choose another folder"):
@@ -425,22 +440,3 @@ def test_what_cannot_be_cached_is_refused(
     teacher.last.bias.data.fill_(float("nan"))
     with pytest.raises(TrainError, match=r"gives NaN or infinity among items \[0 1 2\]"):
         cache_teacher(tmp_path, bank, teacher)
-
-
-def test_teachers_are_loaded_from_a_runs_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keen = Keen(CONFIG)
-    path, numbers = tmp_path / "best.pt", torch.get_rng_state()
-    save_checkpoint(path, {"recipe": Recipe("a", CONFIG).to_json(), "ema": keen.state_dict()})
-    loaded = load_teacher(path)
-    assert isinstance(loaded, Keen) and not loaded.training
-    assert torch.equal(loaded.up.weight, keen.up.weight) and not loaded.up.weight.requires_grad
-    assert torch.equal(numbers, torch.get_rng_state())
-    registry = SimpleNamespace(build=lambda name, **options: {"tiny": Tiny}[name](**options))
-    monkeypatch.setitem(sys.modules, "keenframe_train.nets.registry", registry)
-    recipe = {"network": {"name": "tiny", "options": {"channels": 3, "width": 7}}}
-    save_checkpoint(path, {"recipe": json.dumps(recipe), "ema": Tiny(3, width=7).state_dict()})
-    assert isinstance(load_teacher(path), Tiny)
-    for broken in ({"step": 1}, {"recipe": "{}", "ema": {}}, {"recipe": json.dumps(recipe), "ema": {}}):
-        save_checkpoint(path, broken)
-        with pytest.raises(TrainError, match="no checkpoint of a run of this version"):
-            load_teacher(path)
