@@ -1,11 +1,10 @@
 """keen-x2: a half-size call frame in, the full size out; the body of `keen`, with another head and base."""
 
-from keenframe_train.nets.keen import KeenConfig
-from keenframe_train.recipe import Recipe
+from keenframe_train.recipe import NetworkSpec, Recipe
 
 RECIPE = Recipe(
     name="keen-x2",
-    network=KeenConfig(scale=2, head=32, trunk=64, blocks=3),
+    network=NetworkSpec("keen", {"scale": 2, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
     mix="keen-x2",
     bank_items=8_000,
     steps=24_000,

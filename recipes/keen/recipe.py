@@ -1,11 +1,10 @@
 """keen: the network behind every frame, one for light and heavy damage, same size in and out."""
 
-from keenframe_train.nets.keen import KeenConfig
-from keenframe_train.recipe import Recipe
+from keenframe_train.recipe import NetworkSpec, Recipe
 
 RECIPE = Recipe(
     name="keen",
-    network=KeenConfig(scale=1, head=32, trunk=64, blocks=3),
+    network=NetworkSpec("keen", {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
     mix="keen",
     bank_items=24_000,
     steps=50_000,

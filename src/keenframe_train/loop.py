@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: data, network, steps, validation, checkpoints.
+"""The training loop, top to bottom: data, network, teachers, steps, validation, checkpoints, figures.
 
 Lightning Fabric places it on what there is: CPU, one GPU, several GPUs or machines (`fabric run` or torchrun).
 Batches are a pure function of the step, so a resumed run continues exactly where the interrupted one stopped.
@@ -6,6 +6,7 @@ Batches are a pure function of the step, so a resumed run continues exactly wher
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,77 +16,40 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
 from keenframe_train.checkpoint import load_checkpoint, save_checkpoint
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
-from keenframe_train.evaluate.metrics import psnr
+from keenframe_train.evaluate.judge import Quality, gains, measure, score, to_picture
 from keenframe_train.evaluate.pictures import before_after_sheet
-from keenframe_train.nets.keen import Keen
+from keenframe_train.figures import write_figures
+from keenframe_train.history import Clock, Journal, Means
+from keenframe_train.lesson import prepare_lesson
+from keenframe_train.losses import rmse_loss
+from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
+from keenframe_train.schedule import Standing, learning_rate
 
-LOSS_SCALE = 20.0  # brings typical gradients to where clipping at 1 only catches outliers
+__all__ = ["FitResult", "copy_matching", "default_precision", "fit", "learning_rate", "rmse_loss"]
+
+PROBE = 24  # fixed training crops, measured as the validation pictures are: the gap shows over-fitting
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """Where the run's weights lie and how they did: mean PSNR gain over the damaged input in dB, per kind."""
+    """Where the run's weights lie and how they did at the last validation, per kind; nothing before the first."""
 
     best: Path
-    gains: dict[str, float]
+    quality: dict[str, Quality]
 
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine from `rate` to `final_rate` at the last step."""
-    if step < recipe.warmup:
-        return recipe.rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.final_rate + 0.5 * (recipe.rate - recipe.final_rate) * (
-        1 + math.cos(math.pi * min(1.0, done))
-    )
-
-
-def rmse_loss(output: Tensor, pristine: Tensor) -> Tensor:
-    """Root of each patch's mean square error, mean over the batch; (N, 1, H, W) in 0-1.
-
-    Every patch pulls with the same strength, whatever its damage. L1 would not do: its optimum is the median, and
-    what a codec took away is so uncertain that the median correction is zero. -PSNR would not either: it pulls
-    in proportion to 1 / RMSE, so the noise of nearly pristine patches drowns the rest (docs/log.md). The floor is
-    half a code value.
-    """
-    error = (output - pristine).square().mean((1, 2, 3))
-    return (error + (0.5 / 255) ** 2).sqrt().mean() * LOSS_SCALE
-
-
-@torch.no_grad()
-def _average(ema: Keen, model: nn.Module, decay: float) -> None:
-    weights, averaged = list(model.parameters()), list(ema.parameters())
-    torch._foreach_lerp_(averaged, weights, 1 - decay)
-
-
-@torch.no_grad()
-def validate(model: Keen, samples: list[Sample]) -> dict[str, float]:
-    """Mean gain in PSNR (dB) over the base, per kind; for `clean`, PSNR against the input instead."""
-    device = next(model.parameters()).device
-    values: dict[str, list[float]] = {}
-    for sample in samples:
-        x = torch.tensor(sample.degraded).to(device)[None, None].float() / 255
-        base = (model.base(x).clamp(0, 1) * 255).round().byte()[0, 0].cpu().numpy()
-        output = model(x, torch.tensor(sample.condition).to(device)[None])
-        restored = (output.clamp(0, 1) * 255).round().byte()[0, 0].cpu().numpy()
-        after = psnr(restored, sample.pristine, ceiling=50.0)
-        gain = after if sample.kind == "clean" else after - psnr(base, sample.pristine, ceiling=50.0)
-        values.setdefault(sample.kind, []).append(gain)
-    return {kind: sum(gains) / len(gains) for kind, gains in values.items()}
-
-
-def _score(gains: dict[str, float]) -> float:
-    return sum(gain for kind, gain in gains.items() if kind != "clean")
+    @property
+    def gains(self) -> dict[str, float]:
+        """PSNR over the damaged input in dB, per kind; the PSNR itself for `clean`."""
+        return gains(self.quality)
 
 
 def fit(
@@ -102,98 +66,177 @@ def fit(
     """Train `recipe` on `bank`, judged on `samples`, into the folder `out`; resumes when `out` holds a run.
 
     start: a checkpoint whose equally named and shaped tensors are copied in before the first step.
-    stop_after: leave after this many steps of the whole run (a later call goes on).
-    Raises TrainError for a foreign run in `out` and for a loss that is not finite (the batch is saved).
+    stop_after: leave after this many steps of the whole run (a later call goes on, exactly).
+    Raises TrainError for a foreign run in `out`, a bank or teacher that does not fit the recipe, and a loss or
+    gradient that is not finite (the batch is saved).
     """
     fabric = fabric or Fabric(accelerator="auto", devices="auto")
     torch.manual_seed(recipe.seed)
-    model = Keen(recipe.network)
-    calibration = BankBatches(bank, 256, recipe.patch, 1, recipe.seed + 1, recipe.network.scale)[0]
-    model.calibrate(calibration[0] / 255, calibration[1] / 255, calibration[2])
+    model = build(recipe.network.name, **recipe.network.options)
+    _check_fit(recipe, model, bank, fabric.world_size)
+    weights = None if recipe.shares is None else item_weights(bank, recipe.shares, recipe.light)
+    degraded, pristine, condition = BankBatches(bank, 256, recipe.patch, 1, recipe.seed + 1, bank.scale)[0]
+    model.calibrate(degraded / 255, pristine / 255, condition)
     if start is not None:
-        copy_matching(model, load_checkpoint(start)["ema"])
-    ema = Keen(recipe.network)
-    ema.load_state_dict(model.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
+        copy_matching(model, load_checkpoint(start).get("ema", {}))
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = model.to(memory_format=torch.channels_last)
+    ema = copy.deepcopy(model).to(fabric.device).eval()
+    lesson = prepare_lesson(recipe, model)
+    trained = [parameter for parameter in lesson.parameters() if parameter.requires_grad]
+    optimizer = _optimizer(recipe, trained)
+    train_lesson, optimizer = fabric.setup(lesson, optimizer)
+
     last, best = out / "last.pt", out / "best.pt"
-    step, best_score, gains = 0, -math.inf, {}
+    step, seconds, standing = 0, 0.0, Standing()
+    quality: dict[str, Quality] = {}
     if last.exists():
         state = load_checkpoint(last)
-        if state["recipe"] != recipe.to_json():
+        if Recipe.from_json(state["recipe"]).to_json() != recipe.to_json():
             raise TrainError(_STALE.format(folder=out))
         model.load_state_dict(state["model"])
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
-        step, best_score, gains = state["step"], state["best_score"], state["gains"]
+        if lesson.distillation is not None:
+            lesson.distillation.load_state_dict(state["adapters"])
+        fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        standing = Standing(**state.get("standing", {"score": state.get("best_score", -math.inf)}))
+        quality = {kind: Quality(**values) for kind, values in state.get("quality", {}).items()}
+        step, seconds = state["step"], state.get("seconds", 0.0)
+    elif fabric.is_global_zero:
+        best.unlink(missing_ok=True)
 
-    model = model.to(memory_format=torch.channels_last)
-    ema = ema.to(fabric.device).eval()
-    train_model, optimizer = fabric.setup(model, optimizer)
+    def checkpoint() -> dict[str, Any]:
+        adapters = {} if lesson.distillation is None else lesson.distillation.state_dict()
+        return {
+            "recipe": recipe.to_json(), "step": step, "seconds": clock.total, "standing": standing.to_dict(),
+            "quality": {kind: q.to_dict() for kind, q in quality.items()}, "gains": gains(quality),
+            "model": model.state_dict(), "ema": ema.state_dict(), "adapters": adapters,
+            "optimizer": optimizer.state_dict(), "precision": fabric.strategy.precision.state_dict(),
+        }  # fmt: skip
+
     batches = BankBatches(
-        bank, recipe.batch, recipe.patch, recipe.steps, recipe.seed, recipe.network.scale,
-        fabric.global_rank, fabric.world_size,
-        None if recipe.shares is None else item_weights(bank, recipe.shares, recipe.light),
+        bank, recipe.batch, recipe.patch, recipe.steps, recipe.seed, bank.scale,
+        fabric.global_rank, fabric.world_size, weights, recipe.jitter,
     )  # fmt: skip
+    end = step if standing.exhausted(recipe) else recipe.steps
     loader = DataLoader(
-        batches, batch_size=None, sampler=range(step, recipe.steps), num_workers=workers,
+        batches, batch_size=None, sampler=range(step, end), num_workers=workers,
         prefetch_factor=8 if workers else None,
     )  # fmt: skip
     loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    writer = SummaryWriter(str(out / "tensorboard"), purge_step=step) if fabric.is_global_zero else None
-
-    def checkpoint() -> dict[str, Any]:
-        return {
-            "recipe": recipe.to_json(), "step": step, "best_score": best_score, "gains": gains,
-            "model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(),
-        }  # fmt: skip
+    probe = _probe(BankBatches(bank, PROBE, recipe.patch, 1, recipe.seed + 2, bank.scale, weights=weights))
+    journal = Journal(out, step, fabric.is_global_zero)
+    log_every = max(1, min(100, recipe.validate_every // 20))
+    clock, means = Clock(seconds), Means()
+    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
 
     with progress() as bar:
         task = bar.add_task(recipe.name, total=recipe.steps, completed=step, note="")
         for degraded, pristine, condition in loader:
+            rate = learning_rate(recipe, step, standing.drops)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
+                group["lr"] = rate
             x = (degraded.float() / 255).contiguous(memory_format=torch.channels_last)
-            y = pristine.float() / 255
-            loss = rmse_loss(train_model(x, condition).float(), y)
-            if not torch.isfinite(loss):
-                save_checkpoint(
-                    out / "bad-batch.pt", {"step": step, "batch": (degraded, pristine, condition)}
-                )
-                raise TrainError(
-                    f"loss is {loss.item()} at step {step}; the batch is in '{out / 'bad-batch.pt'}'"
-                )
+            loss, terms = train_lesson(x, condition, pristine.float() / 255)
             optimizer.zero_grad()
             fabric.backward(loss)
-            fabric.clip_gradients(train_model, optimizer, max_norm=recipe.clip)
+            norm = fabric.clip_gradients(
+                train_lesson, optimizer, max_norm=recipe.clip or math.inf, error_if_nonfinite=False
+            )
+            loss = fabric.all_reduce(loss.detach().clone())  # every process must see the same end
+            # With float16 a gradient may overflow: its scaler leaves the step out and scales less.
+            if not torch.isfinite(loss if scaled else loss + norm):
+                name = f"bad-batch-{fabric.global_rank}.pt" if fabric.global_rank else "bad-batch.pt"
+                save_checkpoint(out / name, {"step": step, "batch": (degraded, pristine, condition)})
+                journal.close()
+                raise TrainError(
+                    f"loss is {loss.item()} at step {step}; the batch is in '{out / name}' "
+                    f"(gradient norm {norm.item()}); try a lower rate, or look at the batch"
+                )
             optimizer.step()
             # A young average forgets its random start quickly.
             _average(ema, model, min(recipe.ema, (1 + step) / (10 + step)))
             step += 1
             bar.advance(task)
-            finished = step == recipe.steps or step == stop_after
-            if step % 100 == 0 and writer:
-                writer.add_scalar("loss", loss.item(), step)
-                writer.add_scalar("rate", optimizer.param_groups[0]["lr"], step)
-            if (step % recipe.validate_every == 0 or finished) and writer:
-                gains = validate(ema, samples)
-                for kind, gain in gains.items():
-                    writer.add_scalar(f"gain/{kind}", gain, step)
-                bar.update(task, note=" ".join(f"{kind} {gain:+.2f}" for kind, gain in gains.items()))
-                bar.console.print(f"{step} " + " ".join(f"{k} {g:+.3f}" for k, g in gains.items()))
-                before_after_sheet(ema, samples, out / "samples.png")
-                if _score(gains) > best_score:
-                    best_score = _score(gains)
-                    save_checkpoint(
-                        best,
-                        {"recipe": recipe.to_json(), "step": step, "gains": gains, "ema": ema.state_dict()},
-                    )
-            if (step % recipe.save_every == 0 or finished) and writer:
+            means.add({"loss": loss, "grad_norm": norm, **terms})
+
+            if step % log_every == 0 or step == recipe.steps:
+                count, names, lap = means.count, list(means.sums), clock.lap()
+                values = dict(zip(names, fabric.all_reduce(means.take()).tolist(), strict=True))
+                run = {key: values.pop(key) for key in ("loss", "grad_norm")}
+                run |= {"rate": rate, "seconds": clock.total, "steps_per_s": count / lap}
+                journal.train(step, run, values)
+            if step % recipe.validate_every == 0 or step == recipe.steps:
+                clock.lap()
+                if fabric.is_global_zero:
+                    quality = measure(ema, samples)
+                    sheet = before_after_sheet(ema, samples, out / "samples.png")
+                    journal.validation(step, quality, measure(ema, probe)["train"], sheet)
+                quality = fabric.broadcast(quality)
+                text = " ".join(f"{kind} {gain:+.3f}" for kind, gain in gains(quality).items())
+                bar.update(task, note=text)
+                if fabric.is_global_zero:
+                    bar.console.print(f"{step} {text}", soft_wrap=True)
+                if standing.judge(score(quality), recipe) and fabric.is_global_zero:
+                    kept = ("recipe", "step", "quality", "gains", "ema")
+                    save_checkpoint(best, {key: value for key, value in checkpoint().items() if key in kept})
+                clock.resume()
+            finished = step == recipe.steps or standing.exhausted(recipe)
+            if (step % recipe.save_every == 0 or finished or step == stop_after) and fabric.is_global_zero:
+                clock.lap()
                 save_checkpoint(last, checkpoint())
-            if finished:
+                clock.resume()
+            if finished or step == stop_after:
                 break
-    if writer:
-        writer.close()
-    return FitResult(best, gains)
+    journal.close()
+    if fabric.is_global_zero:
+        write_figures(out, recipe)
+    fabric.barrier()
+    return FitResult(best, quality)
+
+
+def _check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> None:
+    """Refuse what does not go together before anything is written."""
+    channels, multiple = (3 if bank.color == "rgb" else 1), model.scale * model.size_multiple
+    if bank.color != recipe.color or channels != model.channels:
+        raise TrainError(
+            f"recipe '{recipe.name}' says {recipe.color}, its network takes {model.channels} channels and the bank "
+            f"holds {bank.color}; all three must agree: check color, the network's options and --bank"
+        )
+    if bank.scale != model.scale:
+        raise TrainError(
+            f"network '{recipe.network.name}' enlarges x{model.scale}, the bank's pairs x{bank.scale}; "
+            "check the network's scale, the mix and --bank"
+        )
+    if recipe.patch % multiple or recipe.patch > bank.size:
+        raise TrainError(
+            f"patch is {recipe.patch}; expected a multiple of {multiple}, at most the bank's {bank.size}"
+        )
+    if recipe.batch % processes:
+        raise TrainError(f"a batch of {recipe.batch} does not split among {processes} processes evenly")
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, recipe.rate)
+    return torch.optim.AdamW(parameters, recipe.rate, weight_decay=recipe.weight_decay)
+
+
+@torch.no_grad()
+def _average(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential mean of the weights (Polyak averaging); running statistics are copied."""
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+    for averaged, own in zip(ema.buffers(), model.buffers(), strict=True):
+        averaged.copy_(own)
+
+
+def _probe(batches: BankBatches) -> list[Sample]:
+    """Training crops as samples."""
+    degraded, pristine, conditions = batches[0]
+    pairs = zip(degraded / 255, pristine / 255, conditions, strict=True)
+    return [Sample("train", "", "", to_picture(x[None]), to_picture(y[None]), c.numpy()) for x, y, c in pairs]
 
 
 def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:

@@ -12,8 +12,9 @@ from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.batches import BankBatches
 from keenframe_train.data.validation import Sample
+from keenframe_train.evaluate.judge import gains, measure
 from keenframe_train.export.package import load_network, simplify
-from keenframe_train.loop import rmse_loss, validate
+from keenframe_train.losses import rmse_loss
 from keenframe_train.nets.rounding import add_points, round_weights, settle_weights
 from keenframe_train.progress import progress
 
@@ -34,7 +35,7 @@ def quantize_aware(
     """Fine-tune a float checkpoint with rounded weights and activations; writes `out`, to be exported as INT8.
 
     Learns from the pristine pictures and from the float network's own output. Gives the gains on `samples` as
-    `loop.validate` does.
+    `evaluate.judge.gains` does.
     """
     torch.manual_seed(seed)
     teacher, state = load_network(checkpoint)
@@ -67,7 +68,7 @@ def quantize_aware(
     settle_weights(model)
     with torch.no_grad():
         model.up.bias.copy_(model.up.bias.reshape(-1, 4).mean(1).repeat_interleave(4))
-    gains = validate(model.eval(), samples)
-    weights = {"recipe": state["recipe"], "step": state["step"], "gains": gains, "rounded": steps}
+    reached = gains(measure(model.eval(), samples))
+    weights = {"recipe": state["recipe"], "step": state["step"], "gains": reached, "rounded": steps}
     save_checkpoint(out, {**weights, "ema": model.state_dict()})
-    return gains
+    return reached

@@ -8,44 +8,144 @@ import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from keenframe_train.errors import TrainError
-from keenframe_train.nets.keen import KeenConfig
+
+Color = Literal["luma", "rgb"]
+Optimizer = Literal["adam", "adamw"]
+Schedule = Literal["constant", "plateau", "step", "cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network of `nets.registry` by name, and the options it is built with (plain JSON values)."""
+
+    name: str = "keen"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSpec:
+    """A frozen teacher: its network, the checkpoint of its run (a file or a run's folder), and its share.
+
+    checkpoint None leaves the network as it is initialised: for tests of the machinery only.
+    """
+
+    network: NetworkSpec
+    checkpoint: str | Path | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One `keen` training run.
+    """One training run.
 
-    mix: name in `data.presets.MIXES`. bank_items: pairs in the bank. batch x patch x patch pixels of output luma a
-    step. steps at learning rate `rate` (AdamW), `warmup` linear steps, then cosine down to `final_rate`.
-    ema: decay of the averaged weights. shares: how often each kind of the bank is drawn; None: as the bank has them.
-    light: how often, among the items of a kind, those that stand above 40 dB already.
+    network: what is trained. losses: name in `losses.LOSSES` -> weight. teachers, distill (term of `distill` ->
+    weight) and taps (pairs of student's and teacher's module names; none: the networks' own) make it a distillation.
+    color: what the network sees, luma or RGB. mix: name in `data.presets.MIXES`. bank: folder name of the pairs, so
+    that several runs share them (the recipe's own name when empty); bank_items pairs of bank_size pixels.
+    jitter: probability of colour jitter on the degraded crop alone (R4). shares: how often each kind of the bank is
+    drawn; None: as the bank has them. light: how often, among the items of a kind, those above 40 dB already.
+
+    batch x patch x patch output pixels a step, over all processes. steps at learning rate `rate` after `warmup` linear
+    steps; schedule: "cosine" falls to `final_rate` at the last step, "step" takes `factor` every `step_every` steps,
+    "plateau" takes `factor` after `patience` validations without gain, "constant" stays. weight_decay is AdamW's.
+    clip: largest gradient norm, 0 for none. ema: decay of the averaged weights, 0 for none.
+    early_stopping: validations without gain after which the run ends; None: never. validate_every, save_every: steps
+    (`epoch_steps` for reports that count epochs).
     """
 
     name: str
-    network: KeenConfig = field(default_factory=KeenConfig)
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    losses: Mapping[str, float] = field(default_factory=lambda: {"rmse": 1.0})
+    teachers: tuple[TeacherSpec, ...] = ()
+    distill: Mapping[str, float] = field(default_factory=dict)
+    taps: tuple[tuple[str, str], ...] = ()
+    color: Color = "luma"
     mix: str = "keen"
+    bank: str = ""
     bank_items: int = 30_000
+    bank_size: int = 320
+    jitter: float = 0.0
+    shares: Mapping[str, float] | None = None
+    light: float = 1.0
     batch: int = 16
     patch: int = 128
     steps: int = 200_000
+    optimizer: Optimizer = "adamw"
     rate: float = 1e-3
-    final_rate: float = 1e-6
-    warmup: int = 500
     weight_decay: float = 1e-4
+    schedule: Schedule = "cosine"
+    final_rate: float = 1e-6
+    factor: float = 0.5
+    step_every: int = 30_000
+    patience: int = 5
+    warmup: int = 500
     clip: float = 1.0
     ema: float = 0.999
+    early_stopping: int | None = None
     seed: int = 42
-    shares: Mapping[str, float] | None = None
-    light: float = 1.0
     validate_every: int = 5_000
     save_every: int = 1_000
     description: str = ""
 
+    def __post_init__(self) -> None:
+        for name, choices in (("color", Color), ("optimizer", Optimizer), ("schedule", Schedule)):
+            value = getattr(self, name)
+            if value not in get_args(choices):
+                raise TrainError(
+                    f"recipe '{self.name}': {name} is '{value}'; known: {', '.join(get_args(choices))}"
+                )
+        for name in ("bank_items", "batch", "patch", "steps", "step_every", "validate_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise TrainError(f"recipe '{self.name}': {name} is {getattr(self, name)}; expected 1 or more")
+        if self.patch > self.bank_size:
+            raise TrainError(
+                f"recipe '{self.name}': patches of {self.patch} do not fit bank_size {self.bank_size}"
+            )
+        if bool(self.teachers) != bool(self.distill):
+            raise TrainError(f"recipe '{self.name}': teachers and distill come together or not at all")
+
+    @property
+    def bank_name(self) -> str:
+        """Folder name of the bank."""
+        return self.bank or self.name
+
+    def control(self) -> Recipe:
+        """The same student, data, seed and budget without the teacher: what a distilled run is measured against."""
+        return dataclasses.replace(
+            self, name=f"{self.name}-control", bank=self.bank_name, teachers=(), distill={}, taps=()
+        )
+
     def to_json(self) -> str:
         """The recipe as JSON, for checkpoints and model cards."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, default=str)
+
+    @staticmethod
+    def from_json(text: str) -> Recipe:
+        """The recipe of a checkpoint, of today's form or of the first, which knew `keen` alone.
+
+        Raises TrainError for what is no recipe.
+        """
+        try:
+            values = json.loads(text)
+            network = values.pop("network")
+            if "name" not in network:
+                network = {"name": "keen", "options": network}
+            teachers = tuple(
+                TeacherSpec(NetworkSpec(**item["network"]), item["checkpoint"], item["weight"])
+                for item in values.pop("teachers", ())
+            )
+            taps = tuple((first, second) for first, second in values.pop("taps", ()))
+            return Recipe(network=NetworkSpec(**network), teachers=teachers, taps=taps, **values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TrainError(f"no recipe of this or an earlier version: {error}") from error
+
+
+def epoch_steps(pairs: int, batch: int) -> int:
+    """Steps of one pass over `pairs` pictures at `batch` crops a step, for reports that count epochs."""
+    return max(1, -(-pairs // batch))
 
 
 def load_recipe(name_or_path: str) -> Recipe:

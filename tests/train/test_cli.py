@@ -19,9 +19,9 @@ from keenframe_train.evaluate.stills import means, unsharp_mask
 from .conftest import picture
 
 TINY = """
-from keenframe_train.nets.keen import KeenConfig
-from keenframe_train.recipe import Recipe
-RECIPE = Recipe(name="tiny", network=KeenConfig(head=8, trunk=8, blocks=1), batch=2, patch=64, bank_items=16,
+from keenframe_train.recipe import NetworkSpec, Recipe
+TINY = NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1})
+RECIPE = Recipe(name="tiny", network=TINY, batch=2, patch=64, bank_items=16,
                 steps=6, validate_every=3, save_every=3)
 """
 

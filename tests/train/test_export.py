@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from keenframe_train.export.onnx_file import check_parity, depth_to_space, run_f
 from keenframe_train.export.package import Exported, export_model
 from keenframe_train.export.quantize import Pair
 from keenframe_train.nets.keen import Keen, KeenConfig
-from keenframe_train.recipe import Recipe
+from keenframe_train.recipe import NetworkSpec, Recipe
 
 from .conftest import picture
 
@@ -26,8 +27,9 @@ from .conftest import picture
 def checkpoint(folder: Path, scale: int) -> Path:
     """A network with small random weights everywhere, so that every path of the graph counts."""
     torch.manual_seed(scale)
-    recipe = Recipe(name="tiny", network=KeenConfig(scale=scale, head=8, trunk=16, blocks=2))
-    model = Keen(recipe.network)
+    config = KeenConfig(scale=scale, head=8, trunk=16, blocks=2)
+    recipe = Recipe(name="tiny", network=NetworkSpec("keen", dataclasses.asdict(config)))
+    model = Keen(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -97,7 +99,7 @@ def test_a_wrong_export_is_noticed(exported: Exported, data: Path) -> None:
 
 def test_a_checkpoint_without_a_network_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x.pt", {"recipe": "{}", "ema": {}})
-    with pytest.raises(TrainError, match="holds no keen network"):
+    with pytest.raises(TrainError, match="holds no network of a run"):
         export_model(tmp_path / "x.pt", tmp_path, [], name="x", description="", training_data="")
 
 

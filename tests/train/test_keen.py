@@ -22,7 +22,7 @@ def test_starts_as_the_enlarged_input(scale: int) -> None:
 
 
 def test_parameter_count_of_the_recipe() -> None:
-    config = load_recipe("keen").network
+    config = KeenConfig(**load_recipe("keen").network.options)
     head, trunk, e = config.head, config.trunk, config.embedding
     expected = (
         (128 * e + e)

@@ -15,11 +15,11 @@ from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.loop import copy_matching, fit, learning_rate, rmse_loss
 from keenframe_train.nets.keen import Keen, KeenConfig
-from keenframe_train.recipe import Recipe, load_recipe
+from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
 
 RECIPE = Recipe(
-    name="tiny", network=KeenConfig(head=8, trunk=8, blocks=1), batch=4, patch=64, steps=12, warmup=2, rate=3e-3,
-    validate_every=6, save_every=4,
+    name="tiny", network=NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), batch=4, patch=64, steps=12,
+    warmup=2, rate=3e-3, validate_every=6, save_every=4,
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_checkpoints_are_whole_or_refused(tmp_path: Path) -> None:
 
 
 def test_copying_what_fits() -> None:
-    source, target = Keen(RECIPE.network), Keen(dataclasses.replace(RECIPE.network, scale=2))
+    source, target = (Keen(KeenConfig(scale, 8, 8, 1)) for scale in (1, 2))
     copied = copy_matching(target, source.state_dict())
     assert torch.equal(target.blocks[0].first.weight, source.blocks[0].first.weight)
     assert copied < len(source.state_dict())

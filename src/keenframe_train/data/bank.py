@@ -1,20 +1,24 @@
-"""A bank of ready training pairs on disk: degraded and pristine luma windows, memory-mapped.
+"""A bank of ready training pairs on disk: degraded and pristine windows, luma or RGB, memory-mapped.
 
 Real codecs are too slow to run for every patch of every step on two cores, and a window that was paid for can be
 cropped, flipped and rotated many times. Building is parallel, resumable and deterministic: item i depends only on
 the seed, i, the image list and the mix.
 
-Folder: `degraded.u8` (N, S/scale, S/scale) and `pristine.u8` (N, S, S) uint8 luma, `conditions.f32` (N, 128)
-float32, `kinds.u8` (N,) uint8 index into `bank.json`'s kinds, `done.u8` (N,) uint8.
+Folder: `degraded.u8` (N, S/scale, S/scale[, 3]) and `pristine.u8` (N, S, S[, 3]) uint8, `conditions.f32` (N, 128)
+float32 of the degraded luma, `kinds.u8` (N,) uint8 index into `bank.json`'s kinds, `done.u8` (N,) uint8.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +28,9 @@ from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, luma, random_crop, read_rgb
 from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError
+from keenframe_train.files import replacing
 from keenframe_train.progress import progress
+from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
 SIZE = 320
@@ -36,6 +42,7 @@ class _Job:
     mix: Mix
     seed: int
     size: int
+    color: Color
 
 
 _job: _Job
@@ -47,7 +54,7 @@ def _start(job: _Job) -> None:
 
 
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
-    """(degraded, pristine, kind) of item `index`: uint8 luma, pristine (size, size), and the kind's position."""
+    """(degraded, pristine, kind) of item `index`: uint8, pristine (size, size[, 3]), and the kind's position."""
     rng = np.random.default_rng((job.seed, index))
     categories = sorted({file.category for file in job.files})
     category = categories[index % len(categories)]
@@ -62,8 +69,10 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
             max(job.size, int(rgb.shape[0] * factor)),
             "bicubic",
         )
-    # Video carries limited range, pictures full range: the network meets both.
-    window = random_crop(luma(rgb, full_range=bool(rng.random() < 0.5)), job.size, rng)
+    if job.color == "luma":
+        # Video carries limited range, pictures full range: the network meets both.
+        rgb = luma(rgb, full_range=bool(rng.random() < 0.5))
+    window = random_crop(rgb, job.size, rng)
     window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
     shares = np.array([share for share, _ in job.mix.shares.values()])
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
@@ -77,7 +86,7 @@ def _make(index: int) -> tuple[int, Uint8, Uint8, int]:
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """An opened bank; arrays are memory maps."""
+    """An opened bank; arrays are memory maps: luma (N, S, S) or RGB (N, S, S, 3), and as the module says."""
 
     degraded: Uint8
     pristine: Uint8
@@ -88,11 +97,28 @@ class Bank:
     def __len__(self) -> int:
         return len(self.kinds)
 
+    @property
+    def color(self) -> Color:
+        """What the windows hold."""
+        return "rgb" if self.pristine.ndim == 4 else "luma"
 
-def _arrays(folder: Path, count: int, size: int, scale: int, mode: str) -> dict[str, np.memmap]:
+    @property
+    def size(self) -> int:
+        """Edge of the pristine windows."""
+        return int(self.pristine.shape[1])
+
+    @property
+    def scale(self) -> int:
+        """Pristine edge over degraded edge."""
+        return int(self.pristine.shape[1] // self.degraded.shape[1])
+
+
+def _arrays(folder: Path, card: dict[str, Any], mode: str) -> dict[str, np.memmap]:
+    count, size, small = card["count"], card["size"], card["size"] // card["scale"]
+    color = (3,) if card.get("color") == "rgb" else ()
     shapes = {
-        "degraded": ("degraded.u8", np.uint8, (count, size // scale, size // scale)),
-        "pristine": ("pristine.u8", np.uint8, (count, size, size)),
+        "degraded": ("degraded.u8", np.uint8, (count, small, small, *color)),
+        "pristine": ("pristine.u8", np.uint8, (count, size, size, *color)),
         "conditions": ("conditions.f32", np.float32, (count, CONDITION_SIZE)),
         "kinds": ("kinds.u8", np.uint8, (count,)),
         "done": ("done.u8", np.uint8, (count,)),
@@ -105,6 +131,17 @@ def _arrays(folder: Path, count: int, size: int, scale: int, mode: str) -> dict[
     return maps
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time in a folder: the others of a distributed run wait and then find everything made."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def build_bank(
     folder: Path,
     files: Sequence[ImageFile],
@@ -113,14 +150,17 @@ def build_bank(
     *,
     seed: int = 0,
     size: int = SIZE,
+    color: Color = "luma",
     workers: int = 2,
 ) -> Bank:
     """Make the missing items of a bank and open it. Interrupt and call again: it goes on where it stopped.
 
-    Raises TrainError when the folder holds a bank of another description.
+    Raises TrainError when the folder holds a bank of another description, and for a size that the mix's scale does
+    not divide.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {
+    if size % mix.scale:
+        raise TrainError(f"a bank for scale {mix.scale} needs windows of a multiple of it; got {size}")
+    description: dict[str, Any] = {
         "count": count,
         "seed": seed,
         "size": size,
@@ -128,27 +168,37 @@ def build_bank(
         "kinds": list(mix.shares),
         "images": len(files),
     }
-    card = folder / "bank.json"
-    if card.exists() and json.loads(card.read_text()) != description:
-        raise TrainError(
-            f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it"
-        )
-    card.write_text(json.dumps(description))
-    maps = _arrays(folder, count, size, mix.scale, "r+")
-    missing = np.flatnonzero(maps["done"] == 0)
-    job = _Job(files, mix, seed, size)
-    if len(missing):
-        with multiprocessing.get_context("fork").Pool(workers, _start, (job,)) as pool, progress() as bar:
-            task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
-            for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
-                maps["degraded"][index], maps["pristine"][index] = degraded, pristine
-                maps["conditions"][index] = band_statistics(degraded)
-                maps["kinds"][index] = kind
-                maps["done"][index] = 1
-                bar.advance(task)
-        for array in maps.values():
-            array.flush()
+    if color == "rgb":  # the first banks, all luma, say nothing
+        description["color"] = color
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        card = folder / "bank.json"
+        if card.exists() and json.loads(card.read_text()) != description:
+            raise TrainError(
+                f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it"
+            )
+        if not card.exists():
+            with replacing(card) as file:
+                file.write(json.dumps(description).encode())
+        maps = _arrays(folder, description, "r+")
+        missing = np.flatnonzero(maps["done"] == 0)
+        if len(missing):
+            _fill(maps, missing, _Job(files, mix, seed, size, color), workers)
     return open_bank(folder)
+
+
+def _fill(maps: dict[str, np.memmap], missing: NDArray[np.intp], job: _Job, workers: int) -> None:
+    count = len(maps["done"])
+    with multiprocessing.get_context("fork").Pool(workers, _start, (job,)) as pool, progress() as bar:
+        task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
+        for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
+            maps["degraded"][index], maps["pristine"][index] = degraded, pristine
+            maps["conditions"][index] = band_statistics(degraded if degraded.ndim == 2 else luma(degraded))
+            maps["kinds"][index] = kind
+            maps["done"][index] = 1
+            bar.advance(task)
+    for array in maps.values():
+        array.flush()
 
 
 def open_bank(folder: Path) -> Bank:
@@ -157,7 +207,7 @@ def open_bank(folder: Path) -> Bank:
     if not card.exists():
         raise TrainError(f"no bank in '{folder}'; make one with `keenframe-train bank`")
     description = json.loads(card.read_text())
-    maps = _arrays(folder, description["count"], description["size"], description["scale"], "r")
+    maps = _arrays(folder, description, "r")
     if not maps["done"].all():
         done = int(np.count_nonzero(maps["done"]))
         raise TrainError(

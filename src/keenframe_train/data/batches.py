@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from keenframe_train.data.bank import Bank
+from keenframe_train.data.degradations import ColorJitter
 from keenframe_train.data.images import dihedral
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -18,11 +20,26 @@ GRID = 16  # a macroblock: crops on this grid keep the codec's blocks where a wh
 ALIGNED = 0.8
 
 
+class Draw(NamedTuple):
+    """A crop of a bank's item: pixels of the pristine plane from (top, left), turned as `dihedral` does.
+
+    jitter: seed of the degraded crop's colour jitter; None leaves its colours.
+    """
+
+    item: int
+    top: int
+    left: int
+    turn: int
+    jitter: int | None = None
+
+
 class BankBatches(Dataset[Batch]):
     """Item k is the batch of step k: (degraded, pristine, condition).
 
-    degraded (B, 1, patch/scale, patch/scale) and pristine (B, 1, patch, patch) uint8, condition (B, 128) float32.
+    degraded (B, C, patch/scale, patch/scale) and pristine (B, C, patch, patch) uint8, C 1 (luma) or 3 (RGB) as the
+    bank has it, condition (B, 128) float32.
     weights: how often each item of the bank is drawn, (N,) and not negative; None draws all alike.
+    jitter: probability of colour jitter on a degraded crop, its twin left as it is (R4).
     `rank` and `world` give each process of a distributed run its own share of the batch.
     """
 
@@ -37,43 +54,61 @@ class BankBatches(Dataset[Batch]):
         rank: int = 0,
         world: int = 1,
         weights: NDArray[np.float64] | None = None,
+        jitter: float = 0.0,
     ) -> None:
         self.bank, self.batch, self.patch, self.steps, self.seed = bank, batch, patch, steps, seed
         self.scale, self.rank, self.world = scale, rank, world
+        self.jitter = jitter
         self.shares = None if weights is None else np.cumsum(weights) / weights.sum()
 
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> Batch:
+    def draws(self, step: int) -> list[Draw]:
+        """Where this process's share of the batch of a step lies in the bank."""
         rng = np.random.default_rng((self.seed, step))
         items = rng.integers(0, len(self.bank), self.batch)
         if self.shares is not None:
             items = np.searchsorted(self.shares, rng.random(self.batch), side="right")
-        draws = [self._crop(int(item), rng) for item in items][self.rank :: self.world]
-        degraded, pristine, conditions = zip(*draws, strict=True)
+        return [self._draw(int(item), rng) for item in items][self.rank :: self.world]
+
+    def __getitem__(self, step: int) -> Batch:
+        degraded, pristine, conditions = zip(*map(self._crop, self.draws(step)), strict=True)
         return (
-            torch.from_numpy(np.stack(degraded)[:, None]),
-            torch.from_numpy(np.stack(pristine)[:, None]),
+            _planes(np.stack(degraded)),
+            _planes(np.stack(pristine)),
             torch.from_numpy(np.stack(conditions)),
         )
 
-    def _crop(self, item: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        degraded, pristine = self.bank.degraded[item], self.bank.pristine[item]
-        span = pristine.shape[0] - self.patch
+    def _draw(self, item: int, rng: np.random.Generator) -> Draw:
+        span = self.bank.pristine.shape[1] - self.patch
         if rng.random() < ALIGNED:
             top, left = (GRID * rng.integers(0, span // GRID + 1, 2)).tolist()
         else:
             top, left = (self.scale * rng.integers(0, span // self.scale + 1, 2)).tolist()
         turn = int(rng.integers(8))
+        # Without jitter nothing more is drawn, so that old runs see their old crops.
+        jitter = int(rng.integers(2**32)) if self.jitter and rng.random() < self.jitter else None
+        return Draw(item, top, left, turn, jitter)
+
+    def _crop(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        item, top, left, turn, jitter = draw
         small, s = self.patch // self.scale, self.scale
-        x = degraded[top // s : top // s + small, left // s : left // s + small]
-        y = pristine[top : top + self.patch, left : left + self.patch]
+        x = self.bank.degraded[item, top // s : top // s + small, left // s : left // s + small]
+        y = self.bank.pristine[item, top : top + self.patch, left : left + self.patch]
+        if jitter is not None:
+            x = ColorJitter()(x, np.random.default_rng(jitter))
         return (
             np.ascontiguousarray(dihedral(x, turn)),
             np.ascontiguousarray(dihedral(y, turn)),
             np.array(self.bank.conditions[item]),
         )
+
+
+def _planes(crops: np.ndarray) -> Tensor:
+    """(B, H, W) or (B, H, W, 3) uint8 -> (B, 1 or 3, H, W)."""
+    channels_first = crops[:, None] if crops.ndim == 3 else crops.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(channels_first))
 
 
 def item_weights(bank: Bank, shares: Mapping[str, float], light: float) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Degradations by name, and the mixes that `keen` and `keen-x2` train on."""
+"""Degradations by name, and the mixes that networks train on: `keen`, `keen-x2`, and the five reports' own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ class Received:
         return self.call.received(image, rng)
 
 
+@dataclass(frozen=True, slots=True)
+class Small:
+    """R4 as its student sees it: the small picture, before the teacher's enlargement."""
+
+    whole: d.SmallThenUp
+
+    def __call__(self, image: d.Uint8, rng: np.random.Generator) -> d.Uint8:
+        return self.whole.small(image, rng)
+
+
 PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
     {
         "clean": d.Identity(),
@@ -36,6 +46,7 @@ PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
         # For networks that enlarge by themselves: half the size comes back.
         "x2": d.Shrink(kernels=("bicubic",), opencv_share=0.0),
         "received-half": Received(CALL_HALF),
+        "r4-small": Small(d.R4),
     }
 )
 
@@ -50,10 +61,19 @@ def preset(name: str) -> d.Degradation:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Degradations with their shares; `scale` is how much larger the pristine picture is than the result."""
+    """Degradations with their shares; `scale` is how much larger the pristine picture is than the result.
+
+    validation: the presets that a run on this mix is judged by.
+    """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
+    validation: tuple[str, ...]
     scale: int = 1
+
+
+def _one(name: str, scale: int = 1) -> Mix:
+    """A preset alone, on which a run is judged too."""
+    return Mix(MappingProxyType({name: (1.0, preset(name))}), (name,), scale)
 
 
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
@@ -73,7 +93,8 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     # There is little to win on frames of full size, so they need many to be heard at all.
                     "call-full": (0.35, CALL_FULL),
                 }
-            )
+            ),
+            ("r1", "r2", "r3", "call-half", "call-full", "clean"),
         ),
         "keen-x2": Mix(
             MappingProxyType(
@@ -83,7 +104,23 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     "call-half": (0.65, Received(CALL_HALF)),
                 }
             ),
+            ("x2", "received-half"),
             scale=2,
         ),
+        "r1": _one("r1"),
+        "r2": _one("r2"),
+        "r3": _one("r3"),
+        # R4's student takes the small picture, its teacher that picture enlarged.
+        "r4": _one("r4-small", scale=4),
+        "r5": _one("r5"),
+        "call": _one("call"),
     }
 )
+
+
+def mix(name: str) -> Mix:
+    """A mix by name. Raises TrainError with the known names."""
+    try:
+        return MIXES[name]
+    except KeyError:
+        raise TrainError(f"unknown mix '{name}'; known: {', '.join(MIXES)}") from None

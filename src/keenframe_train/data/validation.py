@@ -1,4 +1,4 @@
-"""The fixed pictures on which a run is judged: whole degraded luma planes of `val`, the same in every run."""
+"""The fixed pictures on which a run is judged: degraded pictures of `val`, luma or RGB, the same in every run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from keenframe.condition import band_statistics
 from keenframe_train.data.images import ImageFile, luma, read_rgb
 from keenframe_train.data.presets import preset
+from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One degraded plane and its twin: (H, W) uint8, BT.601 limited range."""
+    """One degraded picture and its twin, uint8: luma (H, W), BT.601 limited range, or RGB (H, W, 3).
+
+    condition (128,) float32 is of the degraded luma.
+    """
 
     kind: str
     category: str
@@ -27,27 +31,41 @@ class Sample:
     condition: NDArray[np.float32]
 
 
-def make_sample(file: ImageFile, kind: str, seed: int, size: int | None = None) -> Sample:
+def luma_plane(picture: Uint8) -> Uint8:
+    """The plane on which everything is measured: the picture itself, or the limited-range luma of an RGB one."""
+    return picture if picture.ndim == 2 else luma(picture)
+
+
+def make_sample(
+    file: ImageFile, kind: str, seed: int, size: int | None = None, color: Color = "luma"
+) -> Sample:
     """Degrade one picture by a preset, deterministic in (seed, file name, kind).
 
-    size: take the middle window of this edge; else the whole picture, cut to a multiple of 16.
+    size: take the middle window of this edge; else the whole picture, cut to a multiple of 16. `NAME-small` is
+    drawn as `NAME` is: the same damage before it is enlarged.
     """
-    plane = luma(read_rgb(file.path))
-    height, width = plane.shape
+    picture = read_rgb(file.path) if color == "rgb" else luma(read_rgb(file.path))
+    height, width = picture.shape[:2]
     if size is not None and height >= size and width >= size:
         top, left = (height - size) // 2, (width - size) // 2
-        plane = plane[top : top + size, left : left + size]
-    plane = np.ascontiguousarray(plane[: plane.shape[0] // 16 * 16, : plane.shape[1] // 16 * 16])
-    key = [seed, *file.path.name.encode(), *kind.encode()]
-    degraded = preset(kind)(plane, np.random.default_rng(key))
-    return Sample(kind, file.category, file.path.name, degraded, plane, band_statistics(degraded))
+        picture = picture[top : top + size, left : left + size]
+    picture = np.ascontiguousarray(picture[: picture.shape[0] // 16 * 16, : picture.shape[1] // 16 * 16])
+    key = [seed, *file.path.name.encode(), *kind.removesuffix("-small").encode()]
+    degraded = preset(kind)(picture, np.random.default_rng(key))
+    condition = band_statistics(luma_plane(degraded))
+    return Sample(kind, file.category, file.path.name, degraded, picture, condition)
 
 
 def validation_samples(
-    files: Sequence[ImageFile], kinds: Sequence[str], per_category: int, size: int, seed: int = 7
+    files: Sequence[ImageFile],
+    kinds: Sequence[str],
+    per_category: int,
+    size: int,
+    seed: int = 7,
+    color: Color = "luma",
 ) -> list[Sample]:
     """The first `per_category` pictures of every category under every kind, as windows of `size`."""
     chosen: list[ImageFile] = []
     for category in sorted({file.category for file in files}):
         chosen += [file for file in files if file.category == category][:per_category]
-    return [make_sample(file, kind, seed, size) for kind in kinds for file in chosen]
+    return [make_sample(file, kind, seed, size, color) for kind in kinds for file in chosen]

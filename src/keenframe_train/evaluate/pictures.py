@@ -6,25 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from keenframe_train.data.validation import Sample
+from keenframe_train.evaluate.judge import restore
 from keenframe_train.files import replacing
-from keenframe_train.nets.keen import Keen
 
 EDGE = 224
 COLUMNS = 6
-
-
-@torch.no_grad()
-def restore(model: Keen, sample: Sample) -> NDArray[np.uint8]:
-    """The network's output for one sample, (sH, sW) uint8."""
-    device = next(model.parameters()).device
-    x = torch.tensor(sample.degraded).to(device)[None, None].float() / 255
-    output = model(x, torch.tensor(sample.condition).to(device)[None])
-    return np.asarray((output.clamp(0, 1) * 255).round().byte()[0, 0].cpu().numpy())
 
 
 def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -33,20 +24,37 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
         Image.fromarray(picture).save(file, "PNG")
 
 
-def before_after_sheet(model: Keen, samples: Sequence[Sample], path: Path) -> None:
-    """Rows of degraded, restored and pristine middle windows: one column for each of the first kinds' pictures."""
-    kinds = sorted({sample.kind for sample in samples})
-    picked = [next(sample for sample in samples[i:] if sample.kind == kind) for i, kind in enumerate(kinds)]
+def before_after_sheet(model: nn.Module, samples: Sequence[Sample], path: Path) -> NDArray[np.uint8]:
+    """Rows of degraded, restored and pristine middle windows, a column for each picture; written and given back.
+
+    The columns take turns among the kinds, and among the pictures of a kind.
+    """
+    picked = pick(samples)
+    edge = min(EDGE, *(size for sample in picked for size in sample.pristine.shape[:2]))
     columns = []
-    for sample in picked[:COLUMNS]:
-        x = torch.tensor(sample.degraded)[None, None].float() / 255
-        before = (model.base(x).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
-        rows = [_middle(plane) for plane in (before, restore(model, sample), sample.pristine)]
+    for sample in picked:
+        restored, before = restore(model, sample)
+        rows = [_middle(picture, edge) for picture in (before, restored, sample.pristine)]
         columns.append(np.concatenate(rows))
-    save_png(path, np.concatenate(columns, axis=1))
+    sheet = np.concatenate(columns, axis=1)
+    save_png(path, sheet)
+    return sheet
 
 
-def _middle(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    edge = min(EDGE, *plane.shape)
-    top, left = (plane.shape[0] - edge) // 2, (plane.shape[1] - edge) // 2
-    return plane[top : top + edge, left : left + edge]
+def pick(samples: Sequence[Sample], columns: int = COLUMNS) -> list[Sample]:
+    """Samples of all kinds in turn, each of another category where there is one."""
+    kinds = sorted({sample.kind for sample in samples})
+    categories = sorted({sample.category for sample in samples})
+    picked: list[Sample] = []
+    for column in range(min(columns, len(samples))):
+        kind = kinds[column % len(kinds)]
+        category = categories[column % len(categories)]
+        own = [s for s in samples if s.kind == kind and all(s is not taken for taken in picked)]
+        if own:
+            picked.append(next((sample for sample in own if sample.category == category), own[0]))
+    return picked
+
+
+def _middle(picture: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:
+    top, left = (picture.shape[0] - edge) // 2, (picture.shape[1] - edge) // 2
+    return picture[top : top + edge, left : left + edge]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +16,6 @@ import torch
 from onnx import numpy_helper
 
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
-from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.metrics import psnr
@@ -30,8 +29,8 @@ from keenframe_train.export.onnx_file import (
     write_model,
 )
 from keenframe_train.export.quantize import Pair, quantize
-from keenframe_train.nets.keen import Keen, KeenConfig
-from keenframe_train.nets.rounding import empty_points
+from keenframe_train.nets.keen import Keen
+from keenframe_train.nets.load import load_any
 
 INT8_LOSS_LIMIT = 0.1
 _LEARNED = re.compile(r"/(down|up|tail|first\.\d+|second\.\d+)/")
@@ -55,18 +54,12 @@ class Exported:
     kept_float: tuple[str, ...]
 
 
-def load_network(checkpoint: Path) -> tuple[Keen, dict[str, object]]:
-    """The averaged network of a checkpoint, and the checkpoint itself. Raises TrainError if it holds none."""
-    state = load_checkpoint(checkpoint)
-    try:
-        recipe = json.loads(state["recipe"])
-        model = Keen(KeenConfig(**recipe["network"]))
-        if "rounded" in state:
-            empty_points(model)
-        model.load_state_dict(state["ema"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise TrainError(f"'{checkpoint}' holds no keen network: {error}") from error
-    return model.eval(), state
+def load_network(checkpoint: Path) -> tuple[Keen, dict[str, Any]]:
+    """The averaged `keen` network of a checkpoint, and the checkpoint itself. Raises TrainError if it holds none."""
+    network, state = load_any(checkpoint)
+    if not isinstance(network, Keen):
+        raise TrainError(f"'{checkpoint}' holds no keen network but {type(network).__name__}")
+    return network, state
 
 
 @torch.no_grad()

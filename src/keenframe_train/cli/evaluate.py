@@ -1,0 +1,38 @@
+"""`evaluate`: what a model is worth, through the runtime that users run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keenframe_train.cli.options import Data, out
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    data: Data,
+    model: Annotated[list[str] | None, typer.Option(help="Model names or files [keen and keen-x2].")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Degradations [all that fit the models].")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of clips, sent as calls; halved first.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames of each clip.")] = 60,
+    results: Annotated[Path, typer.Option("--out", help="Folder for tables and single scores.")] = Path(
+        "results"
+    ),
+    engine: Annotated[str, typer.Option(help="The runtime's engine.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Pictures of each category.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="README whose results section is written anew.")] = None,
+) -> None:
+    """PSNR-Y and SSIM-Y by degradation and category, and on clips, through the runtime that users run."""
+    from keenframe_train.evaluate.report import write_report
+
+    text = write_report(
+        data, model or ["keen", "keen-x2"], kind, clips, frames, results, engine, workers, limit, readme
+    )
+    out.print(text, soft_wrap=True, markup=False, highlight=False)

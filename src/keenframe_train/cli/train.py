@@ -1,0 +1,126 @@
+"""`bank`, `fit` and `int8`: from pictures to weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keenframe_train.cli.options import Data, RecipeName, Run, bank_folder, best_of, in_words, judged_on, out
+
+if TYPE_CHECKING:
+    from keenframe_train.data.bank import Bank
+    from keenframe_train.recipe import Recipe
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(bank)
+    app.command()(fit)
+    app.command()(int8)
+
+
+def _pairs(recipe: Recipe, data: Path, folder: Path | None, items: int | None, workers: int) -> Bank:
+    from keenframe_train.data.bank import build_bank
+    from keenframe_train.data.folders import train_and_validation
+    from keenframe_train.data.presets import mix
+
+    train, _ = train_and_validation(data)
+    return build_bank(
+        bank_folder(folder, recipe.bank_name), train, mix(recipe.mix), items or recipe.bank_items,
+        size=recipe.bank_size, color=recipe.color, workers=max(1, workers),
+    )  # fmt: skip
+
+
+def bank(
+    recipe: RecipeName,
+    data: Data,
+    folder: Annotated[Path | None, typer.Option("--bank", help="Where the pairs go [banks/NAME].")] = None,
+    items: Annotated[int | None, typer.Option(help="Pairs to make [the recipe's].")] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+) -> None:
+    """Make the recipe's training pairs; goes on where it was interrupted."""
+    from keenframe_train.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    made = _pairs(loaded, data, folder, items, workers)
+    out.print(f"{len(made)} pairs in {bank_folder(folder, loaded.bank_name)}")
+
+
+def fit(
+    recipe: RecipeName,
+    data: Data,
+    run: Annotated[Path | None, typer.Option("--out", help="The run's folder [runs/NAME].")] = None,
+    folder: Annotated[Path | None, typer.Option("--bank", help="Folder of pairs [banks/NAME].")] = None,
+    items: Annotated[int | None, typer.Option(help="Pairs in the bank [the recipe's].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps [the recipe's].")] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="The same run without its teachers, as NAME-control.")
+    ] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose fitting weights are copied in first.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    devices: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",
+    nodes: Annotated[int, typer.Option(help="Machines, when started by torchrun on each.")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes that make batches, and pairs when there are none.")
+    ] = 2,
+    stop_after: Annotated[
+        int | None, typer.Option(help="Leave after this step of the run; call again to go on.")
+    ] = None,
+) -> None:
+    """Train a recipe; makes its bank when there is none, and resumes an interrupted run exactly."""
+    from lightning_fabric import Fabric
+
+    from keenframe_train.loop import default_precision
+    from keenframe_train.loop import fit as run_fit
+    from keenframe_train.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    if control:
+        loaded = loaded.control()
+    if steps is not None:
+        every = max(1, min(loaded.validate_every, steps))
+        loaded = dataclasses.replace(loaded, steps=steps, validate_every=every)
+    pairs = _pairs(loaded, data, folder, items, workers)
+    samples = judged_on(loaded, data)
+    fabric = Fabric(
+        accelerator="auto",
+        devices=devices if devices == "auto" else int(devices),
+        num_nodes=nodes,
+        precision=default_precision() if precision == "auto" else precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    where = run or Path("runs") / loaded.name
+    result = run_fit(
+        loaded, pairs, samples, where, fabric=fabric, start=start, workers=workers, stop_after=stop_after
+    )
+    if not result.gains:
+        out.print(f"left {where} before its first validation; run the same command again to go on")
+    else:
+        out.print(
+            f"best weights in {result.best}; gain in dB on the validation windows: {in_words(result.gains)}"
+        )
+
+
+def int8(
+    checkpoint: Run,
+    data: Data,
+    folder: Annotated[Path | None, typer.Option("--bank", help="Folder of pairs [banks/NAME].")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of fine-tuning.")] = 3500,
+) -> None:
+    """Fine-tune a run in INT8 arithmetic; writes int8.pt beside best.pt, which `export` then takes."""
+    from keenframe_train.data.bank import open_bank
+    from keenframe_train.export.package import load_network
+    from keenframe_train.qat import quantize_aware
+    from keenframe_train.recipe import Recipe
+
+    best = best_of(checkpoint)
+    _, state = load_network(best)
+    recipe = Recipe.from_json(state["recipe"])
+    pairs = open_bank(bank_folder(folder, recipe.bank_name))
+    gains = quantize_aware(best, pairs, judged_on(recipe, data), best.with_name("int8.pt"), steps=steps)
+    out.print(f"{best.with_name('int8.pt')}; gain in dB on the validation windows: {in_words(gains)}")

@@ -1,0 +1,65 @@
+"""What a training step computes: the student's output, its losses, and what the teachers add."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from keenframe_train.distill import Distillation
+from keenframe_train.errors import TrainError
+from keenframe_train.frozen import freeze
+from keenframe_train.losses import Losses
+from keenframe_train.nets.load import load_any
+from keenframe_train.nets.registry import build
+from keenframe_train.recipe import Recipe, TeacherSpec
+
+
+class Lesson(nn.Module):
+    """Student, losses and distillation in one module, so that one wrapper averages every gradient of a step.
+
+    forward(x (N, C, H, W) in 0-1, condition (N, 128), pristine (N, C, sH, sW)) -> (scalar total, {term: scalar,
+    detached, before its weight}), float32.
+    """
+
+    def __init__(self, student: nn.Module, losses: Losses, distillation: Distillation | None = None) -> None:
+        super().__init__()
+        self.student, self.losses, self.distillation = student, losses, distillation
+
+    def forward(self, x: Tensor, condition: Tensor, pristine: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.distillation is None:
+            total, terms = self.losses(self.student(x, condition), pristine)
+            return total, terms
+        with self.distillation.watch():
+            output = self.student(x, condition)
+        total, terms = self.losses(output, pristine)
+        taught, more = self.distillation(output, x, condition, pristine)
+        return total + taught, terms | more
+
+
+def prepare_lesson(recipe: Recipe, student: nn.Module) -> Lesson:
+    """The lesson of a recipe. Raises TrainError for teachers that are not there or do not fit."""
+    distillation = None
+    if recipe.teachers:
+        distillation = Distillation(
+            student,
+            [load_teacher(spec) for spec in recipe.teachers],
+            recipe.distill,
+            taps=[recipe.taps or None] * len(recipe.teachers),
+            weights=[spec.weight for spec in recipe.teachers],
+        )
+    return Lesson(student, Losses(recipe.losses), distillation)
+
+
+def load_teacher(spec: TeacherSpec) -> nn.Module:
+    """A recipe's teacher, frozen, on the CPU. Raises TrainError when the checkpoint is of another network."""
+    if spec.checkpoint is None:
+        return freeze(build(spec.network.name, **spec.network.options))
+    path = Path(spec.checkpoint)
+    network, state = load_any(path)
+    found = Recipe.from_json(state["recipe"]).network
+    if found.name != spec.network.name:
+        raise TrainError(
+            f"'{path}' holds network '{found.name}', the recipe's teacher is '{spec.network.name}'"
+        )
+    return freeze(network)

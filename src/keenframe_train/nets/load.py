@@ -1,0 +1,34 @@
+"""Networks out of checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from keenframe_train.checkpoint import load_checkpoint
+from keenframe_train.errors import TrainError
+from keenframe_train.nets.keen import Keen
+from keenframe_train.nets.registry import build
+from keenframe_train.nets.rounding import empty_points
+from keenframe_train.recipe import Recipe
+
+
+def load_any(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The averaged network of a run, in eval mode on the CPU, and the whole checkpoint.
+
+    checkpoint: best.pt or last.pt, or a run's folder for its best.pt. The recipe inside says which network it is.
+    Raises TrainError when there is none.
+    """
+    path = checkpoint / "best.pt" if checkpoint.is_dir() else checkpoint
+    state = load_checkpoint(path)
+    try:
+        spec = Recipe.from_json(state["recipe"]).network
+        network = build(spec.name, **spec.options)
+        if "rounded" in state and isinstance(network, Keen):
+            empty_points(network)
+        network.load_state_dict(state["ema"])
+    except (KeyError, TypeError, RuntimeError, TrainError) as error:
+        raise TrainError(f"'{path}' holds no network of a run: {error}") from error
+    return network.eval(), state

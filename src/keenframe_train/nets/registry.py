@@ -1,0 +1,72 @@
+"""All networks by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from keenframe_train.errors import TrainError
+from keenframe_train.nets.dncnn import DnCNN
+from keenframe_train.nets.edsr import EDSR
+from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.nafnet import NAFNet
+from keenframe_train.nets.network import at_least_one, one_of
+from keenframe_train.nets.rrdbnet import RRDBNet
+from keenframe_train.nets.srresnet import SRResNet
+from keenframe_train.nets.students import (
+    EnhancedStudent,
+    LightStudent,
+    PlainStudent,
+    RRDBNetLite,
+    SeparableStudent,
+)
+from keenframe_train.nets.unet import UNet
+
+
+def _keen(**options: int) -> Keen:
+    """`Keen` with what the lab asks of every network: scale, channels, size_multiple and taps."""
+    config = KeenConfig(**options)
+    one_of("scale", config.scale, (1, 2))
+    at_least_one(head=config.head, trunk=config.trunk, blocks=config.blocks, embedding=config.embedding)
+    network = Keen(config)
+    taps = ("down", *(f"blocks.{index}.second" for index in range(config.blocks)), "up")
+    shared = {"scale": config.scale, "channels": 1, "size_multiple": config.size_multiple, "taps": taps}
+    for name, value in shared.items():
+        setattr(network, name, value)
+    return network
+
+
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "keen": _keen,
+        "edsr": EDSR,
+        "srresnet": SRResNet,
+        "rrdbnet": RRDBNet,
+        "unet": UNet,
+        "nafnet": NAFNet,
+        "dncnn": DnCNN,
+        "plain": PlainStudent,
+        "light": LightStudent,
+        "separable": SeparableStudent,
+        "rrdbnet-lite": RRDBNetLite,
+        "enhanced": EnhancedStudent,
+    }
+)
+
+
+def build(name: str, **options: Any) -> nn.Module:
+    """A new network with fresh weights, in training mode.
+
+    name: one of NETWORKS. options: keywords of that network's class. TrainError for an unknown name, an unknown
+    option (both with those that exist) or a value that the network refuses.
+    """
+    if name not in NETWORKS:
+        raise TrainError(f"no network {name!r}; known are {', '.join(NETWORKS)}")
+    known = inspect.signature(KeenConfig if name == "keen" else NETWORKS[name]).parameters
+    if unknown := sorted(options.keys() - known.keys()):
+        raise TrainError(f"network {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return NETWORKS[name](**options)
