@@ -53,6 +53,16 @@ def rmse_loss(output: Tensor, pristine: Tensor) -> Tensor:
     return (error + (0.5 / 255) ** 2).sqrt().mean() * LOSS_SCALE
 
 
+def root_rmse_loss(output: Tensor, pristine: Tensor) -> Tensor:
+    """Square root of each patch's RMSE, mean over the batch: half-way from RMSE to -PSNR.
+
+    For damage that ranges from hardly visible to heavy, where nothing may be harmed: with RMSE the heavy patches pay
+    for errors on the light ones, with -PSNR the light ones' noise is all that is heard (docs/log.md).
+    """
+    error = (output - pristine).square().mean((1, 2, 3))
+    return (error + (0.5 / 255) ** 2).pow(0.25).mean() * LOSS_SCALE * 2 * 0.02**0.5
+
+
 def gradient(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute error of the finite differences, across plus down.
 
@@ -146,6 +156,7 @@ LOSSES: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
         "mse": partial(Loss, mse),
         "charbonnier": partial(Loss, charbonnier),
         "rmse": partial(Loss, rmse_loss),
+        "root-rmse": partial(Loss, root_rmse_loss),
         "ssim": Ssim,
         "sobel": partial(Loss, sobel),
         "gradient": partial(Loss, gradient),

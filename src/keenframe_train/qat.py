@@ -10,13 +10,14 @@ from torch.utils.data import DataLoader
 
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
-from keenframe_train.data.batches import BankBatches
+from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.validation import Sample
 from keenframe_train.evaluate.judge import gains, measure
 from keenframe_train.export.package import load_network, simplify
-from keenframe_train.losses import rmse_loss
+from keenframe_train.losses import Losses
 from keenframe_train.nets.rounding import add_points, round_weights, settle_weights
 from keenframe_train.progress import progress
+from keenframe_train.recipe import Recipe
 
 
 def quantize_aware(
@@ -34,21 +35,26 @@ def quantize_aware(
 ) -> dict[str, float]:
     """Fine-tune a float checkpoint with rounded weights and activations; writes `out`, to be exported as INT8.
 
-    Learns from the pristine pictures and from the float network's own output. Gives the gains on `samples` as
-    `evaluate.judge.gains` does.
+    Learns from the pristine pictures and from the float network's own output, with the losses and the shares of the
+    checkpoint's recipe. Gives the gains on `samples` as `evaluate.judge.gains` does.
     """
     torch.manual_seed(seed)
     teacher, state = load_network(checkpoint)
+    recipe = Recipe.from_json(state["recipe"])
+    losses = Losses(recipe.losses)
+    weights = None if recipe.shares is None else item_weights(bank, recipe.shares, recipe.light)
     model, _ = load_network(checkpoint)
     simplify(model)
     scale = model.config.scale
-    first = BankBatches(bank, 64, patch, 1, seed + 1, scale)[0]
+    first = BankBatches(bank, 64, patch, 1, seed + 1, scale, weights=weights)[0]
     add_points(model, first[0] / 255, first[2])
     round_weights(model)
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), rate)
     loader = DataLoader(
-        BankBatches(bank, batch, patch, steps, seed, scale), batch_size=None, num_workers=workers
+        BankBatches(bank, batch, patch, steps, seed, scale, weights=weights),
+        batch_size=None,
+        num_workers=workers,
     )
     with progress() as bar:
         task = bar.add_task("INT8", total=steps, note="")
@@ -59,7 +65,7 @@ def quantize_aware(
             with torch.no_grad():
                 wanted = teacher(x, condition)
             output = model(x, condition)
-            loss = rmse_loss(output, y) + rmse_loss(output, wanted)
+            loss = losses(output, y)[0] + losses(output, wanted)[0]
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -69,6 +75,6 @@ def quantize_aware(
     with torch.no_grad():
         model.up.bias.copy_(model.up.bias.reshape(-1, 4).mean(1).repeat_interleave(4))
     reached = gains(measure(model.eval(), samples))
-    weights = {"recipe": state["recipe"], "step": state["step"], "gains": reached, "rounded": steps}
-    save_checkpoint(out, {**weights, "ema": model.state_dict()})
+    card = {"recipe": state["recipe"], "step": state["step"], "gains": reached, "rounded": steps}
+    save_checkpoint(out, {**card, "ema": model.state_dict()})
     return reached
