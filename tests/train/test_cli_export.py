@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from keenframe import Sharpener
+from keenframe.zoo.spec import load_spec
+from keenframe_train.checkpoint import save_checkpoint
+from keenframe_train.cli import app
+from keenframe_train.data.bank import build_bank
+from keenframe_train.data.folders import train_and_validation
+from keenframe_train.data.presets import mix
+from keenframe_train.errors import TrainError
+from keenframe_train.nets.registry import build
+from keenframe_train.recipe import NetworkSpec, Recipe
+
+from .conftest import picture
+
+KEEN = Recipe(name="tiny", network=NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), bank_size=128)
+LAB = Recipe(name="lab", network=NetworkSpec("plain", {}), color="rgb", mix="r1", bank_size=64, patch=64)
+
+
+def run_of(recipe: Recipe, folder: Path, seed: int, strength: float = 0.05) -> Path:
+    torch.manual_seed(seed)
+    network = build(recipe.network.name, **recipe.network.options)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * strength)
+    state = {"recipe": recipe.to_json(), "step": seed, "gains": {"r2": 0.1}, "ema": network.state_dict()}
+    save_checkpoint(folder / "best.pt", state)
+    return folder
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train, _ = train_and_validation(data)
+    build_bank(Path("banks/tiny"), train, mix("keen"), 12, size=128, workers=1)
+    first, second = run_of(KEEN, tmp_path / "a", 1), run_of(KEEN, tmp_path / "b", 2)
+    said = invoke(
+        "export",
+        str(first),
+        "--expert",
+        str(second),
+        "--data",
+        str(data),
+        "--name",
+        "tiny",
+        "--pairs",
+        "6",
+        "--no-int8",
+    )
+    assert "the second expert takes" in said and "parity" in said
+    spec = load_spec(Path("models/tiny.onnx"))
+    assert spec.route is not None and spec.steady and not Path("models/tiny-int8.onnx").exists()
+    with Sharpener("models/tiny.onnx", engine="onnxruntime", threads=1) as sharpener:
+        assert sharpener.sharpen(picture(51, 64, 64)).shape == (64, 64, 3)
+
+
+def test_a_network_of_the_lab_becomes_an_rgb_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_of(LAB, tmp_path / "lab", 3, strength=0.001)
+    invoke("export", "lab", "--data", str(data), "--no-int8", "--training-data", "drawn")
+    spec = load_spec(Path("models/lab.onnx"))
+    assert (spec.name, spec.color, spec.role, spec.training_data) == ("lab", "rgb", "research", "drawn")
+    with Sharpener("models/lab.onnx", engine="onnxruntime", threads=1) as sharpener:
+        assert np.asarray(sharpener.sharpen(picture(52, 48, 64))).shape == (48, 64, 3)
+
+
+def test_only_keen_has_experts(data: Path, tmp_path: Path) -> None:
+    lab = run_of(dataclasses.replace(LAB, name="other"), tmp_path / "lab", 4)
+    with pytest.raises(TrainError, match="only keen networks"):
+        invoke("export", str(lab), "--expert", str(lab), "--data", str(data))
