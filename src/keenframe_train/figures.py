@@ -48,8 +48,8 @@ def _nine_panels(recipe: Recipe, train: Records, validations: Records) -> Figure
     figure.suptitle(f"{recipe.name}: {recipe.network.name} on {recipe.mix}{taught}", fontsize=15)
     axes = figure.subplots(3, 3).flatten()
     _loss(_panel(axes[0], "Loss", "total"), train)
-    _by_kind(_panel(axes[1], "PSNR on validation", "dB, dotted: input"), validations, "psnr")
-    _by_kind(_panel(axes[2], "SSIM on validation", "dotted: input"), validations, "ssim")
+    _by_kind(_panel(axes[1], "PSNR", "validation, dB; dotted: input"), validations, "psnr")
+    _by_kind(_panel(axes[2], "SSIM", "validation; dotted: input"), validations, "ssim")
     _curve(_panel(axes[3], "Learning rate", ""), train, "rate", log=recipe.schedule in ("step", "plateau"))
     _gradient(_panel(axes[4], "Gradient norm before clipping", ""), train, recipe.clip)
     _terms(_panel(axes[5], "Loss terms", "unweighted"), train)
@@ -104,6 +104,10 @@ def _log_if_wide(axes: Axes, *columns: NDArray[np.float64]) -> None:
         axes.set_yscale("log")
 
 
+def _legend(axes: Axes) -> None:
+    axes.legend(fontsize=9, framealpha=0.85, edgecolor="none")
+
+
 def _loss(axes: Axes, train: Records) -> None:
     if train:
         values = _column(train, lambda r: r["loss"])
@@ -138,7 +142,7 @@ def _terms(axes: Axes, train: Records) -> None:
         _line(axes, _steps(found), columns[-1], color, name)
     if columns:
         _log_if_wide(axes, *columns)
-        axes.legend(frameon=False, fontsize=9)
+        _legend(axes)
 
 
 def _kinds(validations: Records) -> list[str]:
@@ -155,7 +159,11 @@ def _by_kind(axes: Axes, validations: Records, name: str) -> None:
         marker = "o" if len(steps) < 25 else ""
         axes.plot(steps, values, color=color, marker=marker, markersize=3.5, linewidth=1.6, label=kind)
     if validations:
-        axes.legend(frameon=False, fontsize=9)
+        # Beside the title: between the lines there is seldom room.
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.01, 0.99), ncols=len(_kinds(validations)), fontsize=8,
+            frameon=False, handlelength=1.2, columnspacing=0.9, handletextpad=0.4,
+        )  # fmt: skip
 
 
 def _gain(record: dict[str, Any]) -> float:
@@ -173,7 +181,7 @@ def _overfitting(axes: Axes, validations: Records) -> None:
         axes.plot(steps, held_out, color=COLORS[0], linewidth=1.6, label="validation")
         axes.fill_between(steps, own, held_out, color="#888888", alpha=0.15, label="gap")
         axes.axhline(0, color="#888888", linewidth=0.8)
-        axes.legend(frameon=False, fontsize=9)
+        _legend(axes)
 
 
 def _gain_by_kind(axes: Axes, validations: Records) -> None:

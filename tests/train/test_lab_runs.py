@@ -24,8 +24,9 @@ from keenframe_train.nets.load import load_any
 from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
 
 TEACHER = Recipe(
-    name="teacher", network=NetworkSpec("edsr", {"features": 8, "blocks": 1}), losses={"l1": 1.0}, color="rgb", mix="r2",
-    bank_items=8, bank_size=96, batch=2, patch=48, steps=4, rate=1e-3, warmup=1, validate_every=2, save_every=4, ema=0,
+    name="teacher", network=NetworkSpec("edsr", {"features": 8, "blocks": 1}), losses={"l1": 1.0}, color="rgb",
+    mix="r2", bank_items=8, bank_size=96, batch=2, patch=48, steps=4, rate=1e-3, warmup=1, validate_every=2,
+    save_every=4, ema=0,
 )  # fmt: skip
 STUDENT = NetworkSpec("plain", {"features": 8, "blocks": 1})
 
