@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from keenframe.errors import KeenframeError
+from keenframe_train import cli_data
 from keenframe_train.errors import TrainError
 
 app = typer.Typer(
@@ -225,6 +226,9 @@ def evaluate(
         data, model or ["keen", "keen-x2"], kind, clips, frames, results, engine, workers, limit, readme
     )
     out.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+cli_data.register(app)
 
 
 def main() -> None:
