@@ -8,13 +8,17 @@ a generator seeded by its item.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from typing import Any, TypeVar
+
+import cv2
 
 from keenframe_train.errors import TrainError
 from keenframe_train.progress import progress
@@ -67,7 +71,17 @@ def run(
 def _receive(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
+    cv2.setNumThreads(1)  # a core a process; and OpenCV's threads do not outlive a fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent can't say goodbye, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(item: Any) -> Any:

@@ -101,6 +101,7 @@ def render_pictures(
     """(records of the first `count` pictures, how many of them were left out for `exclude`).
 
     kind: a name in KINDS, or "all" for these in turn. Makes only what is missing in `folder`.
+    The nodes of a Ray cluster need the same fonts, or the pictures depend on who drew them.
     Raises TrainError for an unknown kind, a count below 1 and a folder that can't be used.
     """
     if kind != ALL and kind not in KINDS:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
 from keenframe_train.data.render import chrome
 from keenframe_train.data.render.fonts import Look
+from keenframe_train.data.render.scenery import landscape
 from keenframe_train.data.render.screen import Color, Screen, mixed, rgb, wrapped
 from keenframe_train.data.render.setting import Setting
 
@@ -207,7 +205,7 @@ def _bubbles(screen: Screen, s: Setting, area: chrome.Box, person: _Person) -> N
         inner.panel(x, y - tall, x + wide, y, fill, radius)
         upper = y - tall + s.px(8)
         if picture:
-            _thumbnail(inner, s, (x + s.px(6), y - tall + s.px(6), x + wide - s.px(6), y - tall + s.px(120)))
+            landscape(inner, s, (x + s.px(6), y - tall + s.px(6), x + wide - s.px(6), y - tall + s.px(120)))
             upper += s.px(120)
         for index, line in enumerate(lines):
             base = upper + font.size + step * index
@@ -220,14 +218,6 @@ def _bubbles(screen: Screen, s: Setting, area: chrome.Box, person: _Person) -> N
             _avatar(inner, s, s.px(30), y - s.px(16), s.px(15), person)
         y -= tall + s.px(s.choice((4, 10)))
     screen.paste(inner, left, top)
-
-
-def _thumbnail(screen: Screen, s: Setting, box: chrome.Box) -> None:
-    """A picture that was sent along: soft patches of colour."""
-    left, top, right, bottom = (round(v) for v in box)
-    coarse = s.rng.integers(30, 230, (4, 6, 3)).astype(np.uint8)
-    picture = Image.fromarray(coarse).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
-    screen.image.paste(picture, (left, top))
 
 
 def _channel(screen: Screen, s: Setting, area: chrome.Box) -> None:

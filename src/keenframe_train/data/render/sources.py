@@ -153,6 +153,7 @@ def _python_body(w: Writer, pad: str, depth: int) -> list[str]:
             )
             out.append(f"{pad}{head[form - 4]}:")
             out += _python_body(w, pad + "    ", depth + 1)
+    out.append(f"{pad}{w.noun()} = {w.value()}")  # a block of comments alone is none
     return out
 
 

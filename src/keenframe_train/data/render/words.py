@@ -65,6 +65,7 @@ SCRIPTS = MappingProxyType(
             ("", "", "n", "r", "s", "t", "l", "m", "ß"),
             ("og", "és", "à", "la", "de", "är", "un", "się", "na", "für"),
             share=1.5,
+            cased=True,
         ),
         "cyrillic": Script(
             _parts("т н с р л д к м п б в г з ж ш ч х", "ст", "пр", ""),
@@ -122,6 +123,7 @@ SCRIPTS = MappingProxyType(
             ("", "", "ն", "ր", "ս"),
             ("և", "է", "որ"),
             share=0.2,
+            cased=True,
         ),
         "han": Script(
             _cjk(0x4E00, 400, 23), ("",), share=1.0, joined=True, stop="。", comma="，",
@@ -180,7 +182,7 @@ class Language:
         return self._capital(long[int(self._rng.integers(len(long)))])
 
     def _capital(self, text: str) -> str:
-        return text[:1].upper() + text[1:]
+        return text[:1].upper() + text[1:] if self.script.cased else text
 
     def number(self) -> str:
         """A figure as it stands in text and tables."""
