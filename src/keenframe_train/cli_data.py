@@ -49,8 +49,13 @@ def _training_pictures(data: Path) -> list[ImageFile]:
     """What lies below `train*/` where a data folder has these, so that its validation pictures stay out."""
     from keenframe_train.data.images import find_images
 
-    inside = sorted(data.glob("train*/")) if data.is_dir() else []
-    return find_images(inside or data)
+    inside = sorted(path for path in data.glob("train*") if path.is_dir()) if data.is_dir() else []
+    # Whole paths: an earlier run may have been started elsewhere, and a cluster's nodes work elsewhere.
+    return find_images([path.resolve() for path in inside] or (data.resolve() if data.is_dir() else data))
+
+
+def _whole(folders: list[Path] | None) -> list[Path]:
+    return [folder.resolve() if folder.is_dir() else folder for folder in folders or []]
 
 
 def _left_out(count: int, what: str = "pictures") -> str:
@@ -79,7 +84,7 @@ def frames(
     from keenframe_train.data.frames import Extraction, extract_frames
 
     made, failed = extract_frames(
-        videos, folder, Extraction(every, distance, blur, format), exclude=exclude or (), workers=workers,
+        videos, folder, Extraction(every, distance, blur, format), exclude=_whole(exclude), workers=workers,
         ray_address=ray,
     )  # fmt: skip
     for record in failed:
@@ -113,7 +118,7 @@ def patches(
 
     cutting = Cutting(size, per_picture, stride, seed, min_detail)
     records, left_out = cut_patches(
-        _training_pictures(data), folder, cutting, exclude=exclude or (), workers=workers, ray_address=ray
+        _training_pictures(data), folder, cutting, exclude=_whole(exclude), workers=workers, ray_address=ray
     )
     for record in records:
         if "error" in record:
@@ -153,7 +158,7 @@ def pairs(
         triplets,
     )
     records, left_out = make_pairs(
-        _training_pictures(data), folder, making, count, exclude=exclude or (), workers=workers,
+        _training_pictures(data), folder, making, count, exclude=_whole(exclude), workers=workers,
         ray_address=ray,
     )  # fmt: skip
     mean = sum(record["psnr_y"] for record in records) / len(records)
@@ -175,7 +180,7 @@ def render(
     from keenframe_train.data.render import parse_size, render_pictures
 
     records, left_out = render_pictures(
-        kind, folder, count, parse_size(size), seed, exclude=exclude or (), workers=workers, ray_address=ray
+        kind, folder, count, parse_size(size), seed, exclude=_whole(exclude), workers=workers, ray_address=ray
     )
     _say(f"{len(records) - left_out} pictures in {folder}{_left_out(left_out)}")
 
@@ -193,7 +198,7 @@ def leaks(
     limit = DISTANCE if distance is None else distance
     if not 0 <= limit <= 64:
         raise TrainError(f"--distance is a number of bits, 0 to 64; got {limit}")
-    found = find_leaks(train, val, workers, ray, limit)
+    found = find_leaks(_whole(train) if ray else train, _whole(val) if ray else val, workers, ray, limit)
     for leak in found:
         _say(f"{leak.bits:2d} bits, correlation {leak.correlation:.3f}: {leak.train} = {leak.val}")
     _say(f"{len(found)} near-identical pairs")

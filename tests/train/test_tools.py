@@ -316,7 +316,7 @@ def test_links_are_fetched(tmp_path: Path) -> None:
         (["frames", "empty", "-o", "o", "--format", "gif"], "unknown format 'gif'; expected png or webp"),
         (["frames", "empty", "-o", "o", "--distance", "65"], "0 to 64; got 65"),
         (["frames", "empty", "-o", "o", "--blur", "1"], "from 0 to below 1"),
-        (["patches", "--data", "empty", "-o", "o"], "no image found below empty"),
+        (["patches", "--data", "empty", "-o", "o"], "no image found below"),
         (["patches", "--data", "missing", "-o", "o"], "data folder 'missing' does not exist"),
         (["patches", "--data", "some", "-o", "o", "--size", "33"], "even number of pixels"),
         (["patches", "--data", "some", "-o", "o", "--per-picture", "0"], "--per-picture is at least 1"),

@@ -61,7 +61,7 @@ class Extraction:
             raise TrainError(f"unknown format '{self.format}'; expected {' or '.join(FORMATS)}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kept:
     time_s: float
     sharpness: float
@@ -120,14 +120,14 @@ def extract(folder: Path, settings: Extraction, known: Collection, source: str) 
     """Write one video's frames into a folder of its own below `folder`; gives the manifest's record.
 
     The frames appear together when the video was read to its end. What can't be read, or is damaged anywhere,
-    leaves nothing and gives a record with `error`.
+    leaves nothing and gives a record with `error`. Raises TrainError when the folder can't be written.
     """
     state = _state(source)
     final = folder / _folder_name(state)
     part = final.with_name(f".{final.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         with fetched(source, part) as path:
             record = _take(path, part, settings, known)
         shutil.rmtree(final, ignore_errors=True)
@@ -135,6 +135,8 @@ def extract(folder: Path, settings: Extraction, known: Collection, source: str) 
             part.rename(final)
     except (InputError, TrainError) as error:
         return {**state, "error": str(error)}
+    except OSError as error:
+        raise TrainError(f"cannot write frames to '{folder}': {error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return {**state, "folder": final.name, **record}
@@ -212,7 +214,7 @@ def extract_frames(
     `folder` and the videos must lie on a file system that all nodes share.
     Raises TrainError for sources that do not exist and a folder that can't be used.
     """
-    states = {source: _state(source) for source in find_videos(sources)}
+    states = {str(state["video"]): state for state in map(_state, find_videos(sources))}
     known = collection(exclude, workers)
     described = {
         "every_s": settings.every_s,
@@ -225,7 +227,7 @@ def extract_frames(
     with Manifest(folder, "frames", described, "video") as manifest:
 
         def finished(source: str) -> bool:
-            record = manifest.records.get(states[source]["video"], {})
+            record = manifest.records.get(source, {})
             return all(record.get(key) == value for key, value in states[source].items())
 
         todo = [source for source in states if not finished(source)]
@@ -236,6 +238,5 @@ def extract_frames(
                 failed.append(record)
             else:
                 manifest.add(record)
-        wanted = [state["video"] for state in states.values()]
-        made = [manifest.records[name] for name in wanted if name in manifest.records]
+        made = [manifest.records[source] for source in states if source in manifest.records]
     return made, sorted(failed, key=lambda record: str(record["video"]))

@@ -110,7 +110,13 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write encoded pictures, name below `folder` -> bytes, each whole or not at all."""
+    """Write encoded pictures, name below `folder` -> bytes, each whole or not at all.
+
+    Raises TrainError when the folder can't be written, or is full.
+    """
     for name, content in files.items():
-        with replacing(folder / name) as file:
-            file.write(content)
+        try:
+            with replacing(folder / name) as file:
+                file.write(content)
+        except OSError as error:
+            raise TrainError(f"cannot write '{folder / name}': {error}") from error
