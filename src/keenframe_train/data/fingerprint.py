@@ -57,11 +57,12 @@ def _of_file(file: ImageFile) -> Fingerprint | None:
         return None
 
 
-def _normal(thumbnails: NDArray) -> NDArray[np.float32]:
+def _normal(thumbnails: Uint8) -> NDArray[np.float32]:
     """Thumbnails (N, 32, 32) as rows of mean 0 and length 1, (N, 1024); a flat one stays 0."""
     rows = thumbnails.reshape(-1, EDGE * EDGE).astype(np.float32)
     rows = rows - rows.mean(1, keepdims=True)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-3)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-3), np.float32)
 
 
 def alike(one: Fingerprint, two: Fingerprint) -> tuple[int, float]:

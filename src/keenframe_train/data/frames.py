@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ Uint8 = NDArray[np.uint8]
 SUFFIXES = frozenset(
     {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts", ".mpg", ".mpeg", ".flv", ".wmv"}
 )
-FORMATS = {"png": {"compress_level": 6}, "webp": {"lossless": True, "quality": 60}}
+FORMATS: dict[str, dict[str, Any]] = {"png": {"compress_level": 6}, "webp": {"lossless": True, "quality": 60}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def _take(path: Path, part: Path, settings: Extraction, known: Collection) -> Re
         for frame in source:
             if not isinstance(frame, VideoFrame):
                 continue
-            time_s = float(frame.pts * frame.time_base)
+            time_s = float((frame.pts or 0) * source.time_base)
             if next_s is not None and time_s < next_s:
                 continue
             next_s = time_s if next_s is None else next_s

@@ -111,17 +111,10 @@ def _pie(screen: Screen, s: Setting, box: Box, colors: tuple[Color, ...], text: 
     x, y = left + radius + s.px(8), (top + bottom) / 2
     shares = s.rng.dirichlet(np.full(s.whole(3, 6), 2.0))
     start, font, hole = -90.0, s.font(12), s.chance(0.4)
-    bounds = (x - radius, y - radius, x + radius, y + radius)
     row = min((bottom - top) / len(shares), font.size * 1.9)
     for index, (share, color) in enumerate(zip(shares, colors, strict=False)):
         end = start + 360 * float(share)
-        screen.shape(
-            bounds,
-            lambda draw, at, a=start, b=end: draw.pieslice(
-                (*at(*bounds[:2]), *at(*bounds[2:])), a, b, fill=255
-            ),
-            color,
-        )
+        screen.sector(x, y, radius, start, end, color)
         start = end
         line = y + (index - (len(shares) - 1) / 2) * row
         screen.rectangle(x + radius + s.px(24), line - s.px(5), x + radius + s.px(34), line + s.px(5), color)

@@ -22,7 +22,7 @@ _LCD_FILTER = np.array([8, 77, 86, 77, 8], np.float32) / 256
 
 def rgb(color: Color) -> tuple[int, int, int]:
     """A colour as three numbers, 0-255."""
-    return ImageColor.getrgb(color)[:3] if isinstance(color, str) else color  # type: ignore[return-value]
+    return ImageColor.getrgb(color)[:3] if isinstance(color, str) else color
 
 
 def mixed(one: Color, two: Color, share: float) -> tuple[int, int, int]:
@@ -108,6 +108,15 @@ class Screen:
         self.shape(
             bounds, lambda draw, at: draw.ellipse((*at(*bounds[:2]), *at(*bounds[2:])), fill=255), fill
         )
+
+    def sector(self, x: float, y: float, radius: float, start: float, end: float, fill: Color) -> None:
+        """A piece of a pie; angles in degrees, clockwise from the right."""
+        bounds = (x - radius, y - radius, x + radius, y + radius)
+
+        def paint(draw: ImageDraw.ImageDraw, at: Callable[[float, float], Point]) -> None:
+            draw.pieslice((*at(*bounds[:2]), *at(*bounds[2:])), start, end, fill=255)
+
+        self.shape(bounds, paint, fill)
 
     def polygon(self, points: Sequence[Point], fill: Color) -> None:
         """A filled polygon."""
