@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 
 import typer
 
 from keenframe.errors import KeenframeError
-from keenframe_train.cli import evaluate, export, train
+from keenframe_train.cli import data, evaluate, export, train
 from keenframe_train.errors import TrainError
 
 app = typer.Typer(
@@ -17,11 +15,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (train, export, evaluate):
+for group in (data, train, export, evaluate):
     group.register(app)
-# The data tools, where they are installed.
-if importlib.util.find_spec("keenframe_train.cli_data"):
-    importlib.import_module("keenframe_train.cli_data").register(app)
 
 
 def main() -> None:
