@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from keenframe_train.nets.network import Network, activation, at_least_one, conv, spread, upsampler
+from keenframe_train.nets.network import Network, at_least_one, conv, positive, spread, upsampler
 
 
 class ResidualBlock(nn.Module):
-    """x + residual_scale * second(act(first(x))), (N, C, H, W) -> same."""
+    """x + residual_scale * second(relu(first(x))), (N, C, H, W) -> same."""
 
-    def __init__(self, features: int, residual_scale: float = 1.0, act: str = "relu") -> None:
+    def __init__(self, features: int, residual_scale: float = 1.0) -> None:
         super().__init__()
-        self.first, self.act, self.second = (
-            conv(features, features),
-            activation(act),
-            conv(features, features),
-        )
+        positive(residual_scale=residual_scale)
+        self.first, self.act, self.second = conv(features, features), nn.ReLU(), conv(features, features)
         self.residual_scale = residual_scale
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from keenframe_train.errors import TrainError
 from keenframe_train.nets.network import Network, at_least_one, conv
 
 
@@ -59,8 +60,9 @@ class NAFBlock(nn.Module):
         y = gate(self.depthwise(self.expand1(self.norm1(x))))
         y = y * self.attention(y.mean((2, 3), keepdim=True))
         x = x + self.beta * self.project1(y)
-        y = self.project2(gate(self.expand2(self.norm2(x))))
-        return x + self.gamma * y
+        y = self.gamma * self.project2(gate(self.expand2(self.norm2(x))))
+        output: Tensor = x + y
+        return output
 
 
 class NAFNet(Network):
@@ -80,10 +82,12 @@ class NAFNet(Network):
         channels: int = 3,
         residual: bool = True,
     ) -> None:
-        at_least_one(width=width, middle=middle, **{"levels of encoder": len(encoder)})
-        at_least_one(**{f"encoder[{index}]": count for index, count in enumerate(encoder)})
-        at_least_one(**{f"decoder[{index}]": count for index, count in enumerate(decoder)})
-        at_least_one(**{"decoder levels as many as encoder levels": int(len(decoder) == len(encoder))})
+        at_least_one(width=width, middle=middle)
+        encoder, decoder = _levels("encoder", encoder), _levels("decoder", decoder)
+        if len(encoder) != len(decoder):
+            raise TrainError(
+                f"encoder and decoder have as many levels; got {len(encoder)} and {len(decoder)}"
+            )
         super().__init__(
             channels=channels, unshuffle=unshuffle, residual=residual, body_multiple=2 ** len(encoder)
         )
@@ -115,6 +119,14 @@ class NAFNet(Network):
             x = blocks(up(x) + skips.pop())
         output: Tensor = self.tail(x)
         return output
+
+
+def _levels(name: str, counts: object) -> tuple[int, ...]:
+    """The number of blocks at each level, one level at least."""
+    if not isinstance(counts, Sequence) or isinstance(counts, str) or not counts:
+        raise TrainError(f"{name} is a list of blocks at each level, such as [1, 1, 2]; got {counts!r}")
+    at_least_one(**{f"{name}[{index}]": count for index, count in enumerate(counts)})
+    return tuple(counts)
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

@@ -86,7 +86,8 @@ class Network(nn.Module, ABC):
         output = self.join(self.body(self.split(x))).to(x.dtype)
         if self.residual:
             output = output + self.base(x)
-        return output if self.training else output.clamp(0, 1)
+        clipped: Tensor = output if self.training else output.clamp(0, 1)
+        return clipped
 
     def last(self, layer: nn.Conv2d) -> nn.Conv2d:
         """The layer that makes the body's output; of a residual network it starts at zero."""
@@ -121,7 +122,7 @@ def conv(inputs: int, outputs: int, size: int = 3, **options: int | bool) -> nn.
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, **options)  # type: ignore[arg-type]
 
 
-def activation(name: str) -> nn.Module:
+def make_activation(name: str) -> nn.Module:
     """A new activation; TrainError for an unknown name."""
     one_of("activation", name, tuple(ACTIVATIONS))
     return ACTIVATIONS[name]()
@@ -154,6 +155,13 @@ def at_least_one(**counts: object) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise TrainError(f"{name} is a whole number of at least 1; got {value!r}")
+
+
+def positive(**numbers: object) -> None:
+    """Refuse what is not a number above zero."""
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+            raise TrainError(f"{name} is a number above 0; got {value!r}")
 
 
 @torch.no_grad()

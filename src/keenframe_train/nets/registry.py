@@ -14,6 +14,7 @@ from keenframe_train.nets.dncnn import DnCNN
 from keenframe_train.nets.edsr import EDSR
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.nafnet import NAFNet
+from keenframe_train.nets.network import at_least_one, one_of
 from keenframe_train.nets.rrdbnet import RRDBNet
 from keenframe_train.nets.srresnet import SRResNet
 from keenframe_train.nets.students import (
@@ -26,12 +27,16 @@ from keenframe_train.nets.students import (
 from keenframe_train.nets.unet import UNet
 
 
-def _keen(scale: int = 1, head: int = 32, trunk: int = 64, blocks: int = 2, embedding: int = 32) -> Keen:
+def _keen(**options: int) -> Keen:
     """`Keen` with what the lab asks of every network: scale, channels, size_multiple and taps."""
-    config = KeenConfig(scale=scale, head=head, trunk=trunk, blocks=blocks, embedding=embedding)
-    network: Any = Keen(config)
-    network.scale, network.channels, network.size_multiple = scale, 1, config.size_multiple
-    network.taps = ("down", *(f"blocks.{index}.second" for index in range(blocks)), "up")
+    config = KeenConfig(**options)
+    one_of("scale", config.scale, (1, 2))
+    at_least_one(head=config.head, trunk=config.trunk, blocks=config.blocks, embedding=config.embedding)
+    network = Keen(config)
+    taps = ("down", *(f"blocks.{index}.second" for index in range(config.blocks)), "up")
+    shared = {"scale": config.scale, "channels": 1, "size_multiple": config.size_multiple, "taps": taps}
+    for name, value in shared.items():
+        setattr(network, name, value)
     return network
 
 
@@ -61,7 +66,7 @@ def build(name: str, **options: Any) -> nn.Module:
     """
     if name not in NETWORKS:
         raise TrainError(f"no network {name!r}; known are {', '.join(NETWORKS)}")
-    known = inspect.signature(NETWORKS[name]).parameters
+    known = inspect.signature(KeenConfig if name == "keen" else NETWORKS[name]).parameters
     if unknown := sorted(options.keys() - known.keys()):
         raise TrainError(f"network {name!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     return NETWORKS[name](**options)

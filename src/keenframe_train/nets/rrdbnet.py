@@ -53,7 +53,7 @@ class RRDBNet(Network):
 
     The network enlarges by four, by nearest neighbours and convolutions. At scale 2 and 1 the input is first taken
     apart, pixels to channels, by 2 and 4, as Real-ESRGAN does it (Wang et al. 2021); H and W are then multiples of
-    that. The papers add no input to the output: residual=False is theirs, and what published weights want.
+    that. The papers add no input to the output: residual=False is theirs.
     """
 
     def __init__(

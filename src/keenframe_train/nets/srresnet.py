@@ -10,7 +10,15 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from keenframe_train.nets.network import Network, activation, at_least_one, conv, one_of, spread, upsampler
+from keenframe_train.nets.network import (
+    Network,
+    at_least_one,
+    conv,
+    make_activation,
+    one_of,
+    spread,
+    upsampler,
+)
 
 
 def _normalised(features: int, norm: bool) -> list[nn.Module]:
@@ -25,7 +33,7 @@ class SRBlock(nn.Module):
     def __init__(self, features: int, act: str, norm: bool) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *_normalised(features, norm), activation(act), *_normalised(features, norm)
+            *_normalised(features, norm), make_activation(act), *_normalised(features, norm)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +62,7 @@ class SRResNet(Network):
         super().__init__(channels=channels, scale=scale, unshuffle=unshuffle, residual=residual)
         at_least_one(features=features, blocks=blocks)
         one_of("norm", norm, (True, False))
-        act = partial(_activation, activation)
+        act = partial(make_activation, activation)
         self.head = nn.Sequential(conv(self.inner, features, 9), act())
         self.blocks = nn.Sequential(*(SRBlock(features, activation, norm) for _ in range(blocks)))
         self.fuse = nn.Sequential(*_normalised(features, norm))
@@ -66,6 +74,3 @@ class SRResNet(Network):
         x = self.head(x)
         output: Tensor = self.tail(self.enlarge(x + self.fuse(self.blocks(x))))
         return output
-
-
-_activation = activation  # the option of the same name hides the function inside the class

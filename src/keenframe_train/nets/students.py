@@ -55,8 +55,8 @@ class LightStudent(Network):
 
     def __init__(self, features: int = 64, blocks: int = 4, channels: int = 3, residual: bool = True) -> None:
         super().__init__(channels=channels, residual=residual)
-        at_least_one(features=features // 2, blocks=blocks)
-        half = features // 2
+        at_least_one(features=features, blocks=blocks)
+        half = max(1, features // 2)
         self.head = nn.Sequential(conv(channels, half), nn.ReLU(), conv(half, features), nn.ReLU())
         self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
         self.narrow = nn.Sequential(conv(features, half), nn.ReLU())
@@ -95,7 +95,8 @@ class SqueezeExcite(nn.Module):
         self.excite = conv(max(1, channels // reduction), channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)))
+        # Leaky: of so few units none may die.
+        y = F.leaky_relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)), 0.2)
         return x * (F.relu6(self.excite(y) + 3) * (1 / 6))
 
 
@@ -111,6 +112,8 @@ class SeparableBlock(nn.Module):
         super().__init__()
         self.first, self.act = separable(features, features), nn.ReLU6()
         self.second, self.attention = separable(features, features), SqueezeExcite(features)
+        kaiming(self.first)
+        kaiming(self.second, 0.3)  # blocks add little at first: sums stay where ReLU6 is not yet flat
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.attention(self.second(self.act(self.first(x))))
@@ -138,7 +141,7 @@ class SeparableStudent(Network):
         at_least_one(features=features, blocks=blocks)
         self.head = nn.Sequential(conv(self.inner, features, 1), nn.ReLU6())
         self.blocks = nn.Sequential(*(SeparableBlock(features) for _ in range(blocks)))
-        kaiming(self)
+        kaiming(self.head)
         self.tail = self.last(conv(features, self.inner, 1))
         self.taps = spread("blocks", blocks)
 
@@ -172,7 +175,7 @@ class ChannelAttention(nn.Module):
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
         inner = max(1, channels // reduction)
-        self.layers = nn.Sequential(conv(channels, inner, 1), nn.ReLU(), conv(inner, channels, 1))
+        self.layers = nn.Sequential(conv(channels, inner, 1), nn.LeakyReLU(0.2), conv(inner, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         mean, peak = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
