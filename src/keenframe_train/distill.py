@@ -148,7 +148,9 @@ class Distillation(nn.Module):
             mine = f.tapped(seen, own, self._student[0])
             theirs = f.tapped(taught, other, self.teachers[index])
             if term == "features":
-                mine = self.adapters[index][place](mine)
+                # At unit strength, as the teacher's: else a young student's features would make the term, and
+                # the gradients that are clipped together with it, any size at all.
+                mine = self.adapters[index][place](f.unit(mine))
             with torch.autocast(mine.device.type, enabled=False):
                 distance = f.feature_distance if term == "features" else f.affinity_distance
                 distances.append(distance(mine.float(), theirs.float()))

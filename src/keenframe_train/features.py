@@ -93,14 +93,18 @@ def aligned(features: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean square difference over the teacher's mean square, both (N, C, ., .); at the student's resolution.
+def unit(features: Tensor) -> Tensor:
+    """Features over their root mean square in the batch, which no gradient passes: any network's at one scale."""
+    return features / features.detach().float().square().mean().sqrt().clamp_min(1e-12)
 
-    The share of the teacher's features that the student's do not explain: 0 when equal, 1 for a silent student,
-    whatever the magnitude of the teacher's (FitNets, Romero et al. 2015, freed of scale).
+
+def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean square difference from the teacher's features (FitNets, Romero et al. 2015), both (N, C, ., .).
+
+    Measured at the student's resolution and with the teacher's at unit strength: the share of the teacher's
+    features that the student's do not explain, 0 when equal to them, 1 for a silent student.
     """
-    teacher = aligned(teacher, student.shape[2:])
-    return (student - teacher).square().mean() / teacher.square().mean().clamp_min(1e-8)
+    return (student - unit(aligned(teacher, student.shape[2:]))).square().mean()
 
 
 def affinity(features: Tensor, grid: Sequence[int]) -> Tensor:

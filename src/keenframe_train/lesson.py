@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from keenframe_train.data.batches import BankBatches
 from keenframe_train.distill import Distillation
 from keenframe_train.errors import TrainError
 from keenframe_train.frozen import freeze
@@ -13,28 +16,41 @@ from keenframe_train.losses import Losses
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
 from keenframe_train.recipe import Recipe, TeacherSpec
+from keenframe_train.teachers import CachedBatches, cache_teacher
 
 
 class Lesson(nn.Module):
     """Student, losses and distillation in one module, so that one wrapper averages every gradient of a step.
 
-    forward(x (N, C, H, W) in 0-1, condition (N, 128), pristine (N, C, sH, sW)) -> (scalar total, {term: scalar,
-    detached, before its weight}), float32.
+    forward(x (N, C, H, W) in 0-1, condition (N, 128), pristine (N, C, sH, sW), outputs (T, N, C, sH, sW) of the
+    teachers from their caches, or None) -> (scalar total, {term: scalar, detached, before its weight}), float32.
     """
 
     def __init__(self, student: nn.Module, losses: Losses, distillation: Distillation | None = None) -> None:
         super().__init__()
         self.student, self.losses, self.distillation = student, losses, distillation
 
-    def forward(self, x: Tensor, condition: Tensor, pristine: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, x: Tensor, condition: Tensor, pristine: Tensor, outputs: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         if self.distillation is None:
             total, terms = self.losses(self.student(x, condition), pristine)
             return total, terms
         with self.distillation.watch():
             output = self.student(x, condition)
         total, terms = self.losses(output, pristine)
-        taught, more = self.distillation(output, x, condition, pristine)
+        taught, more = self.distillation(output, x, condition, pristine, outputs)
         return total + taught, terms | more
+
+    def cached(self, batches: BankBatches, folder: Path, fabric: Fabric) -> CachedBatches:
+        """The batches with the teachers' outputs, which are made where they are missing, below `folder`."""
+        if self.distillation is None:
+            raise TrainError("a teacher cache needs a recipe with teachers; leave it out for a control")
+        caches = []
+        for teacher in self.distillation.teachers:
+            with fabric.rank_zero_first(), fabric.autocast():
+                caches.append(cache_teacher(folder, batches.bank, teacher, name=type(teacher).__name__))
+        return CachedBatches(batches, caches)
 
 
 def prepare_lesson(recipe: Recipe, student: nn.Module) -> Lesson:
@@ -53,10 +69,12 @@ def prepare_lesson(recipe: Recipe, student: nn.Module) -> Lesson:
 
 def load_teacher(spec: TeacherSpec) -> nn.Module:
     """A recipe's teacher, frozen, on the CPU. Raises TrainError when the checkpoint is of another network."""
-    if spec.checkpoint is None:
-        return freeze(build(spec.network.name, **spec.network.options))
-    path = Path(spec.checkpoint)
-    network, state = load_any(path)
+    # Its random first weights must not cost the run any of its random numbers: the control has no teacher.
+    with torch.random.fork_rng(devices=[]):
+        if spec.checkpoint is None:
+            return freeze(build(spec.network.name, **spec.network.options))
+        path = Path(spec.checkpoint)
+        network, state = load_any(path)
     found = Recipe.from_json(state["recipe"]).network
     if found.name != spec.network.name:
         raise TrainError(

@@ -62,11 +62,13 @@ def fit(
     start: Path | None = None,
     workers: int = 1,
     stop_after: int | None = None,
+    teacher_cache: Path | None = None,
 ) -> FitResult:
     """Train `recipe` on `bank`, judged on `samples`, into the folder `out`; resumes when `out` holds a run.
 
     start: a checkpoint whose equally named and shaped tensors are copied in before the first step.
     stop_after: leave after this many steps of the whole run (a later call goes on, exactly).
+    teacher_cache: keep the teachers' outputs on whole items there instead of running them on every crop.
     Raises TrainError for a foreign run in `out`, a bank or teacher that does not fit the recipe, and a loss or
     gradient that is not finite (the batch is saved).
     """
@@ -120,6 +122,8 @@ def fit(
         bank, recipe.batch, recipe.patch, recipe.steps, recipe.seed, bank.scale,
         fabric.global_rank, fabric.world_size, weights, recipe.jitter,
     )  # fmt: skip
+    if teacher_cache is not None:
+        batches = lesson.cached(batches, teacher_cache, fabric)
     end = step if standing.exhausted(recipe) else recipe.steps
     loader = DataLoader(
         batches, batch_size=None, sampler=range(step, end), num_workers=workers,
@@ -134,12 +138,12 @@ def fit(
 
     with progress() as bar:
         task = bar.add_task(recipe.name, total=recipe.steps, completed=step, note="")
-        for degraded, pristine, condition in loader:
+        for degraded, pristine, condition, *outputs in loader:
             rate = learning_rate(recipe, step, standing.drops)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             x = (degraded.float() / 255).contiguous(memory_format=torch.channels_last)
-            loss, terms = train_lesson(x, condition, pristine.float() / 255)
+            loss, terms = train_lesson(x, condition, pristine.float() / 255, *outputs)
             optimizer.zero_grad()
             fabric.backward(loss)
             norm = fabric.clip_gradients(
@@ -192,7 +196,7 @@ def fit(
                 break
     journal.close()
     if fabric.is_global_zero:
-        write_figures(out)
+        write_figures(out, recipe)
     fabric.barrier()
     return FitResult(best, quality)
 

@@ -1,9 +1,8 @@
-"""Teachers: what they need as input, how they are loaded and frozen, and their outputs kept on disk."""
+"""Teachers: what they can teach and need as input, and their outputs kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import math
 import shutil
@@ -19,14 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.batches import BankBatches, Draw
 from keenframe_train.data.images import dihedral
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
 from keenframe_train.frozen import freeze
-from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 
 STEPS = 64  # stored steps to a code value
@@ -85,34 +83,15 @@ def teacher_input(x: Tensor, teacher: nn.Module, scale: int) -> Tensor:
     return x
 
 
-def load_teacher(path: Path) -> nn.Module:
-    """The averaged network of a checkpoint (`best.pt` or `last.pt` of a run), frozen, on the CPU.
-
-    The recipe in it says which network: `keen`'s configuration, or a name and options of `nets.registry`.
-    Raises TrainError for a file that is no checkpoint of a run.
-    """
-    state = load_checkpoint(path)
-    try:
-        network: dict[str, Any] = json.loads(state["recipe"])["network"]
-        # Its random first weights must not cost the run any of its random numbers: the control has no teacher.
-        with torch.random.fork_rng(devices=[]):
-            if "name" in network:
-                registry = importlib.import_module("keenframe_train.nets.registry")
-                module = registry.build(network["name"], **network["options"])
-            else:
-                module = Keen(KeenConfig(**network))
-        module.load_state_dict(state["ema"])
-    except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise TrainError(
-            f"'{path}' is no checkpoint of a run of this version ({type(error).__name__}: {error}); "
-            "pass best.pt of a teacher's folder"
-        ) from error
-    return freeze(module)
-
-
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 of a network: its structure as printed, and every tensor by name, type, shape and bytes."""
+    """SHA-256 of a network: its structure as printed, its modules' plain settings, and every tensor, whole."""
     digest = hashlib.sha256(repr((module, traits(module))).encode())
+    for name, part in module.named_modules():
+        # What `repr` may leave out, such as the factor of a residual.
+        settings = {
+            k: v for k, v in vars(part).items() if isinstance(v, int | float | str) and k != "training"
+        }
+        digest.update(repr((name, sorted(settings.items()))).encode())
     for name, value in sorted(module.state_dict().items()):
         array = value.detach().cpu().contiguous()
         digest.update(repr((name, str(array.dtype), tuple(array.shape))).encode())
@@ -170,7 +149,8 @@ def cache_teacher(
 
     The cache lies in a folder of its own, named by the digests of teacher and bank: another teacher or bank never
     meets it. Interrupt and call again: it goes on where it stopped. The teacher runs where it lies and under the
-    caller's autocast, and sees each item's own condition.
+    caller's autocast, and sees each item's own condition. One process at a time: in a distributed run, call it
+    within `fabric.rank_zero_first()`; the others then only open what is there.
     Raises TrainError when channels, scale or size do not fit, for an output that is not finite, and for a full disk.
     """
     freeze(teacher)
@@ -235,7 +215,8 @@ class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
     The first three are exactly those of `batches`, so a run with a cache and its control see the same pairs; the
     condition is that of the whole item, turned crop or not, as it is for the student. outputs: (T, B, C, patch,
-    patch) float32 0-1, one for each cache. Raises TrainError for a cache of a bank of another length.
+    patch) float32 0-1, one for each cache. Raises TrainError for a cache of another bank's shape, and for batches
+    with colour jitter: the teacher has not seen those colours.
     """
 
     def __init__(self, batches: BankBatches, caches: Sequence[TeacherCache]) -> None:
@@ -245,6 +226,10 @@ class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
                     f"the cache holds {cache.outputs.shape}, the bank {batches.bank.pristine.shape}; "
                     "make it anew from this bank"
                 )
+        if getattr(batches, "jitter", 0):
+            raise TrainError(
+                "colour jitter changes the pictures after their outputs were cached; let the teacher run in training"
+            )
         self.batches, self.caches = batches, tuple(caches)
 
     def __len__(self) -> int:

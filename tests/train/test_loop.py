@@ -18,8 +18,8 @@ from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
 
 RECIPE = Recipe(
-    name="tiny", network=NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), batch=4, patch=64, steps=12, warmup=2, rate=3e-3,
-    validate_every=6, save_every=4,
+    name="tiny", network=NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), batch=4, patch=64, steps=12,
+    warmup=2, rate=3e-3, validate_every=6, save_every=4,
 )  # fmt: skip
 
 

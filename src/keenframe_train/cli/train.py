@@ -71,6 +71,9 @@ def fit(
     stop_after: Annotated[
         int | None, typer.Option(help="Leave after this step of the run; call again to go on.")
     ] = None,
+    teacher_cache: Annotated[
+        Path | None, typer.Option(help="Keep the teachers' outputs here instead of running them at every step.")
+    ] = None,
 ) -> None:
     """Train a recipe; makes its bank when there is none, and resumes an interrupted run exactly."""
     from lightning_fabric import Fabric
@@ -96,8 +99,9 @@ def fit(
     fabric.launch()
     where = run or Path("runs") / loaded.name
     result = run_fit(
-        loaded, pairs, samples, where, fabric=fabric, start=start, workers=workers, stop_after=stop_after
-    )
+        loaded, pairs, samples, where, fabric=fabric, start=start, workers=workers, stop_after=stop_after,
+        teacher_cache=teacher_cache,
+    )  # fmt: skip
     if not result.gains:
         out.print(f"left {where} before its first validation; run the same command again to go on")
     else:

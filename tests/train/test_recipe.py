@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from keenframe_train.errors import TrainError
+from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec, epoch_steps, load_recipe
+from keenframe_train.schedule import Standing, learning_rate
+
+DISTILLED = Recipe(
+    name="student", network=NetworkSpec("light", {"features": 8}), teachers=(TeacherSpec(NetworkSpec("edsr"), "t.pt"),),
+    distill={"response-l1": 0.3}, taps=(("blocks.0", "blocks.3"),), color="rgb", mix="r2", shares={"r2": 1.0},
+)  # fmt: skip
+
+
+def test_a_recipe_survives_its_checkpoint() -> None:
+    assert Recipe.from_json(DISTILLED.to_json()) == DISTILLED
+
+
+def test_the_first_checkpoints_knew_keen_alone() -> None:
+    old = {
+        "name": "keen", "network": {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}, "mix": "keen",
+        "bank_items": 24000, "batch": 16, "patch": 128, "steps": 50000, "rate": 6e-4, "final_rate": 1e-6,
+        "warmup": 500, "weight_decay": 1e-4, "clip": 1.0, "ema": 0.999, "seed": 42, "light": 0.15,
+        "shares": load_recipe("keen").shares, "validate_every": 5000, "save_every": 1000,
+        "description": "Sharpens call frames of any damage at their own size",
+    }  # fmt: skip
+    assert Recipe.from_json(json.dumps(old)) == load_recipe("keen")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name": "x", "network": {"name": "keen"}, "unknown": 1}'])
+def test_what_is_no_recipe_is_refused(text: str) -> None:
+    with pytest.raises(TrainError, match="no recipe of this or an earlier version"):
+        Recipe.from_json(text)
+
+
+def test_the_control_lacks_the_teacher_and_nothing_else() -> None:
+    control = DISTILLED.control()
+    assert control.name == "student-control" and control.bank_name == "student"
+    assert not control.teachers and not control.distill
+    again = dataclasses.replace(
+        control, name="student", bank="", teachers=DISTILLED.teachers, distill=DISTILLED.distill, taps=DISTILLED.taps
+    )
+    assert again == DISTILLED
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schedule": "linear"}, "schedule is 'linear'; known: constant, plateau, step, cosine"),
+        ({"color": "yuv"}, "color is 'yuv'"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'"),
+        ({"steps": 0}, "steps is 0"),
+        ({"patch": 400}, "patches of 400 do not fit bank_size 320"),
+        ({"distill": {}}, "teachers and distill come together"),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(TrainError, match=message):
+        dataclasses.replace(DISTILLED, **change)  # type: ignore[arg-type]
+
+
+def test_epochs_in_steps() -> None:
+    assert (epoch_steps(800, 4), epoch_steps(801, 4), epoch_steps(1, 8)) == (200, 201, 1)
+
+
+def rates(schedule: str, **options: object) -> list[float]:
+    recipe = Recipe(name="x", schedule=schedule, steps=20, warmup=4, rate=1.0, **options)  # type: ignore[arg-type]
+    return [learning_rate(recipe, step) for step in range(20)]
+
+
+def test_schedules() -> None:
+    assert rates("constant") == [0.25, 0.5, 0.75] + [1.0] * 17
+    assert rates("step", step_every=10, factor=0.5)[4:] == [1.0] * 6 + [0.5] * 10
+    cosine = rates("cosine", final_rate=0.1)
+    assert cosine[4:] == sorted(cosine[4:], reverse=True) and 0.1 < cosine[-1] < 0.12
+
+
+def test_plateaus_let_the_rate_fall_and_end_the_run() -> None:
+    recipe = Recipe(
+        name="x", schedule="plateau", patience=1, factor=0.5, rate=1.0, final_rate=0.3, warmup=0, early_stopping=5
+    )
+    standing = Standing()
+    best, seen = [], []
+    for score in (1.0, 2.0, 2.0, 1.5, 1.9, 1.0, 2.0):
+        best.append(standing.judge(score, recipe))
+        seen.append((learning_rate(recipe, 10, standing.drops), standing.exhausted(recipe)))
+    assert best == [True, True, False, False, False, False, False]
+    assert [rate for rate, _ in seen] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 0.3]
+    assert [done for _, done in seen] == [False] * 6 + [True]
+    assert Standing(**standing.to_dict()) == standing
