@@ -89,9 +89,7 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smooth
 
 
-def _line(
-    axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], color: str, label: str
-) -> None:
+def _line(axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], color: str, label: str) -> None:
     """A pale line of what was logged under its running mean."""
     axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
     axes.plot(steps, _smooth(values), color=color, linewidth=1.8, label=label)
@@ -192,9 +190,7 @@ def _gain_by_kind(axes: Axes, validations: Records) -> None:
     axes.margins(x=0.18)
     empty = max(0.0, 3 - len(kinds)) / 2  # a single bar need not fill the panel
     axes.set_ylim(len(kinds) - 0.5 + empty, -0.5 - empty)
-    axes.set_title(
-        f"Gain by kind at step {best['step']}, the best", loc="left", fontsize=11, fontweight="bold"
-    )
+    axes.set_title(f"Gain by kind at step {best['step']}, the best", loc="left", fontsize=11, fontweight="bold")
 
 
 def _ssim_progress(recipe: Recipe, validations: Records) -> Figure:

@@ -62,9 +62,7 @@ def main() -> None:
         return measure(*arguments)
 
     BankBatches.__getitem__, loop.measure = taken, counted
-    samples = validation_samples(
-        find_images(data / "val"), mix(recipe.mix).validation, 1, 96, color=recipe.color
-    )
+    samples = validation_samples(find_images(data / "val"), mix(recipe.mix).validation, 1, 96, color=recipe.color)
     strategy = "ddp" if processes > 1 else "auto"
     fabric = Fabric(accelerator="cpu", devices=processes, strategy=strategy, precision="32-true")
     fabric.launch()

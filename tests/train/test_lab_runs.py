@@ -64,15 +64,7 @@ def teacher(rgb: Bank, samples: list[Sample], tmp_path_factory: pytest.TempPathF
 
 def test_a_run_leaves_weights_history_and_figures(teacher: Path, samples: list[Sample]) -> None:
     names = {path.name for path in teacher.iterdir()}
-    assert names >= {
-        "best.pt",
-        "last.pt",
-        "history.jsonl",
-        "samples.png",
-        "training.png",
-        "ssim.png",
-        "tensorboard",
-    }
+    assert names >= {"best.pt", "last.pt", "history.jsonl", "samples.png", "training.png", "ssim.png", "tensorboard"}
     network, state = load_any(teacher)
     assert type(network).__name__ == "EDSR" and not network.training
     reached = measure(network, samples)["r2"].to_dict()

@@ -72,8 +72,7 @@ def fit(
         int | None, typer.Option(help="Leave after this step of the run; call again to go on.")
     ] = None,
     teacher_cache: Annotated[
-        Path | None,
-        typer.Option(help="Keep the teachers' outputs here instead of running them at every step."),
+        Path | None, typer.Option(help="Keep the teachers' outputs here instead of running them at every step.")
     ] = None,
 ) -> None:
     """Train a recipe; makes its bank when there is none, and resumes an interrupted run exactly."""
