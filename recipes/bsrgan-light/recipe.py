@@ -46,9 +46,9 @@ BUDGETS = {
         bank_items=4_000, bank_size=192,
         teacher={
             "network": NetworkSpec("rrdbnet", {"features": 64, "blocks": 6, "growth": 32, "scale": 1}),
-            "steps": 1_850, **QUICK, "rate": 4e-4,
+            "steps": 2_200, **QUICK, "rate": 4e-4,
         },
-        student={"steps": 1_500, **QUICK},
+        student={"steps": 2_000, **QUICK},
     ),
     "report": Budget(
         "the report's teacher, rates, batch and 100 epochs of 800 pictures; days on two cores, hours on a "

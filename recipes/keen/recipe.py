@@ -51,8 +51,8 @@ BUDGETS = {
     "cpu": Budget(
         "half an hour of training on one core with bfloat16",
         bank_items=4_000, bank_size=256,
-        teacher={"steps": 6_000, "warmup": 200},
-        student={"steps": 5_000, "warmup": 200},
+        teacher={"steps": 8_500, "warmup": 200},
+        student={"steps": 10_000, "warmup": 200},
     ),
     "full": Budget(
         "the steps and pairs of the shipped weights; a working day on two cores",

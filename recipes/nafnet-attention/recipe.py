@@ -40,8 +40,8 @@ BUDGETS = {
     "cpu": Budget(
         "half an hour of training on one core with bfloat16; teacher of width 32 and 9 blocks on 2x2 blocks of pixels",
         bank_items=4_000, bank_size=192,
-        teacher={"network": NetworkSpec("nafnet", SMALL), "steps": 2_000, **QUICK},
-        student={"steps": 1_500, **QUICK},
+        teacher={"network": NetworkSpec("nafnet", SMALL), "steps": 4_600, **QUICK},
+        student={"steps": 1_100, **QUICK},
         evaluation_window=256,
     ),
     "report": Budget(

@@ -42,9 +42,9 @@ BUDGETS = {
         bank_items=4_000, bank_size=192,
         teacher={
             "network": NetworkSpec("srresnet", {"features": 64, "blocks": 16, "unshuffle": 4}),
-            "steps": 3_000, "batch": 8,
+            "steps": 3_600, "batch": 8,
         },
-        student={"steps": 4_000, "batch": 8},
+        student={"steps": 9_000, "batch": 8},
     ),
     "report": Budget(
         "SRResNet at full resolution and 100,000 steps, as the report states no budget; hours on a data-centre GPU",
