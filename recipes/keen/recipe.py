@@ -1,15 +1,19 @@
-"""keen: the network behind every frame, one for light and heavy damage, same size in and out."""
+"""keen: the network behind every frame, one for light and heavy damage, same size in and out.
 
-from keenframe_train.recipe import NetworkSpec, Recipe
+keenframe-train fit keen --data DIR --control                # the student alone
+keenframe-train reproduce keen --data DIR --budget cpu       # teacher, control, distilled student
+"""
 
-RECIPE = Recipe(
-    name="keen",
-    network=NetworkSpec("keen", {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
-    mix="keen",
-    bank_items=24_000,
-    steps=50_000,
-    rate=6e-4,
-    shares={
+from keenframe_train.experiment import Budget, Report
+from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
+
+COMMON = {
+    "mix": "keen",
+    "bank": "keen",
+    "bank_items": 24_000,
+    "steps": 50_000,
+    "rate": 6e-4,
+    "shares": {
         "clean": 0.02,
         "r1": 0.06,
         "r2": 0.20,
@@ -18,6 +22,50 @@ RECIPE = Recipe(
         "call-small": 0.19,
         "call-full": 0.45,
     },
-    light=0.15,
-    description="Sharpens call frames of any damage at their own size",
+    "light": 0.15,
+}
+
+# The student in large: more of the same, so that it can be asked for exactly what the student is to do.
+TEACHER = Recipe(
+    name="keen-teacher",
+    network=NetworkSpec("keen", {"scale": 1, "head": 48, "trunk": 96, "blocks": 4, "embedding": 32}),
+    **COMMON,
 )
+RECIPE = Recipe(
+    name="keen",
+    network=NetworkSpec("keen", {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
+    distill={"response-rmse": 0.5},
+    teachers=(TeacherSpec(TEACHER.network, "runs/reproduce/keen/teacher"),),
+    description="Sharpens call frames of any damage at their own size",
+    **COMMON,
+)
+
+TINY = {"steps": 4, "batch": 2, "patch": 64, "warmup": 1}
+BUDGETS = {
+    "smoke": Budget(
+        "seconds, to see that everything runs",
+        bank_items=16, bank_size=96, validations=1, window=96, evaluation_window=96,
+        teacher={"network": NetworkSpec("keen", {"head": 8, "trunk": 16, "blocks": 1}), **TINY},
+        student={"network": NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), **TINY},
+    ),
+    "cpu": Budget(
+        "half an hour of training on one core with bfloat16",
+        bank_items=4_000, bank_size=256,
+        teacher={"steps": 8_500, "warmup": 200},
+        student={"steps": 10_000, "warmup": 200},
+    ),
+    "full": Budget(
+        "the steps and pairs of the shipped weights; a working day on two cores",
+        bank_items=24_000, bank_size=320, validations=10, windows=4,
+        teacher={"steps": 100_000},
+    ),
+}  # fmt: skip
+
+REPORT = Report("this project")
+
+
+def smoke(data, out):
+    """Teacher, control and student for a few steps on the pictures below `data`, into `out`; gives the results."""
+    from keenframe_train.reproduce import smoke
+
+    return smoke(__file__, data, out)

@@ -90,6 +90,9 @@ def fit(
     trained = [parameter for parameter in lesson.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(recipe, trained)
     train_lesson, optimizer = fabric.setup(lesson, optimizer)
+    # Mixed precision would round pictures and targets on their way in, bright pixels to a whole code value in
+    # bfloat16. Autocast alone is meant: it rounds inside the layers that gain by it.
+    fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
 
     last, best = out / "last.pt", out / "best.pt"
     step, seconds, standing = 0, 0.0, Standing()

@@ -148,21 +148,27 @@ def epoch_steps(pairs: int, batch: int) -> int:
     return max(1, -(-pairs // batch))
 
 
-def load_recipe(name_or_path: str) -> Recipe:
-    """A recipe from `recipes/NAME/recipe.py`, a folder, or a file that defines RECIPE.
+def recipe_path(name_or_path: str) -> Path:
+    """The file of a recipe: `recipes/NAME/recipe.py`, a folder that holds a recipe.py, or the file itself.
 
-    Raises TrainError when there is none.
+    Raises TrainError that names those that there are.
     """
     given = Path(name_or_path)
-    candidates = [given, given / "recipe.py", Path("recipes") / name_or_path / "recipe.py"]
-    repository = Path(__file__).parents[2] / "recipes" / name_or_path / "recipe.py"
-    for path in [*candidates, repository]:
+    repository = Path(__file__).parents[2] / "recipes"
+    beside = Path("recipes") / name_or_path / "recipe.py"
+    for path in (given, given / "recipe.py", beside, repository / name_or_path / "recipe.py"):
         if path.is_file():
-            recipe = runpy.run_path(str(path)).get("RECIPE")
-            if not isinstance(recipe, Recipe):
-                raise TrainError(f"'{path}' defines no RECIPE of type keenframe_train.recipe.Recipe")
-            return recipe
-    known = sorted(p.parent.name for p in (Path(__file__).parents[2] / "recipes").glob("*/recipe.py"))
+            return path
+    known = sorted(path.parent.name for path in repository.glob("*/recipe.py"))
     raise TrainError(
         f"no recipe '{name_or_path}'; known: {', '.join(known) or 'none here'}; or pass a recipe.py"
     )
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """The RECIPE that `recipe_path` leads to. Raises TrainError when there is none."""
+    path = recipe_path(name_or_path)
+    recipe = runpy.run_path(str(path)).get("RECIPE")
+    if not isinstance(recipe, Recipe):
+        raise TrainError(f"'{path}' defines no RECIPE of type keenframe_train.recipe.Recipe")
+    return recipe

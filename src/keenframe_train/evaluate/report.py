@@ -15,6 +15,7 @@ from keenframe_train.data.images import ImageFile
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.clips import clips_table, evaluate_clips
 from keenframe_train.evaluate.stills import KINDS, evaluate_stills, save_scores, stills_table
+from keenframe_train.files import replacing
 
 X2_KINDS = ("x2", "received-half")
 BEGIN = "<!-- results:begin (written by keenframe-train evaluate; do not edit by hand) -->"
@@ -73,7 +74,7 @@ def write_report(
     text = "\n".join(parts)
     (results / "results.md").write_text(text)
     if readme is not None:
-        _insert(readme, text)
+        insert_section(readme, text)
     return text
 
 
@@ -91,12 +92,12 @@ def _first_of_each(files: Sequence[ImageFile], limit: int) -> list[ImageFile]:
     return [file for c in categories for file in [f for f in files if f.category == c][:limit]]
 
 
-def _insert(readme: Path, text: str) -> None:
+def insert_section(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Write `text` between two markers of a README. Raises TrainError when it has no such section."""
     old = readme.read_text()
-    if BEGIN not in old or END not in old:
-        raise TrainError(f"'{readme}' has no section between '{BEGIN}' and '{END}'")
-    head, rest = old.split(BEGIN, 1)
-    _, tail = rest.split(END, 1)
-    temporary = readme.with_suffix(".part")
-    temporary.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
-    temporary.replace(readme)
+    if begin not in old or end not in old:
+        raise TrainError(f"'{readme}' has no section between '{begin}' and '{end}'")
+    head, rest = old.split(begin, 1)
+    _, tail = rest.split(end, 1)
+    with replacing(readme) as file:
+        file.write(f"{head}{begin}\n{text}\n{end}{tail}".encode())

@@ -1,6 +1,6 @@
 """U-Net of one level (Ronneberger et al., MICCAI 2015): R4's teacher, 96 features, 906,915 parameters.
 
-It works at the output's size, on an input that was enlarged before.
+It works at the output's size, on an input that is enlarged first: by the caller, or with `scale` by itself.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ def double_conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UNet(Network):
-    """(N, channels, H, W) -> same, H and W even.
+    """(N, channels, H, W) -> (N, channels, scale*H, scale*W), scale*H and scale*W even.
 
+    scale 2 or 4: the input is enlarged bicubically and clipped as a picture is, then treated at that size.
     The report's layer list names no sum with the input; `residual` (no parameters) adds it, False leaves it out.
     """
 
     taps = ("above", "below", "merge")
 
-    def __init__(self, features: int = 96, channels: int = 3, residual: bool = True) -> None:
-        super().__init__(channels=channels, residual=residual, body_multiple=2)
+    def __init__(self, features: int = 96, scale: int = 1, channels: int = 3, residual: bool = True) -> None:
+        super().__init__(
+            channels=channels, scale=scale, residual=residual, body_multiple=2 if scale == 1 else 1
+        )
         at_least_one(features=features)
         self.above = double_conv(channels, features)
         self.pool = nn.MaxPool2d(2)
@@ -35,7 +38,7 @@ class UNet(Network):
         self.tail = self.last(conv(features, channels, 1))
 
     def body(self, x: Tensor) -> Tensor:
-        above = self.above(x)
+        above = self.above(x if self.scale == 1 else self.base(x).clamp(0, 1))
         up = self.up(self.below(self.pool(above)))
         output: Tensor = self.tail(self.merge(torch.cat([above, up], 1)))
         return output

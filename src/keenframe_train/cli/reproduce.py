@@ -1,0 +1,71 @@
+"""`reproduce`: a source system from pictures to a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keenframe_train.cli.options import Data, RecipeName, out
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reproduce)
+
+
+def reproduce(
+    recipe: RecipeName,
+    data: Data,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the runs and the results [runs/reproduce/NAME].")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="One of the recipe's: smoke, cpu, report.")] = "cpu",
+    bank: Annotated[Path | None, typer.Option(help="Folder of the pairs [banks/NAME-BUDGET].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of control and student [the budget's].")] = None,
+    steps_teacher: Annotated[int | None, typer.Option(help="Steps of the teacher [the budget's].")] = None,
+    limit: Annotated[int | None, typer.Option(help="Pictures of each category compared [all].")] = None,
+    sets: Annotated[
+        Path | None, typer.Option("--set", help="Folder with Set5 and Set14 [DATA/sets].")
+    ] = None,
+    perceptual: Annotated[
+        Path | None, typer.Option(help="Weights of the perceptual loss [KEENFRAME_PERCEPTUAL].")
+    ] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help="README whose measured section is written anew.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that make pairs and batches.")] = 2,
+) -> None:
+    """Train teacher, control and distilled student; compare them on the same pictures; write table and pictures.
+
+    Interrupt and run again: it goes on where it stopped, and does nothing twice.
+    """
+    import os
+
+    from lightning_fabric import Fabric
+
+    from keenframe_train.experiment import load_experiment
+    from keenframe_train.loop import default_precision
+    from keenframe_train.perceptual import VARIABLE
+    from keenframe_train.reproduce import reproduce as run
+
+    experiment = load_experiment(recipe)
+    if perceptual is not None:
+        os.environ[VARIABLE] = str(perceptual)
+    fabric = Fabric(
+        accelerator=device,
+        devices=devices,
+        precision=default_precision() if precision == "auto" else precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    where = folder or Path("runs") / "reproduce" / experiment.name
+    run(
+        experiment, data, where, budget=budget, bank=bank, steps=steps, steps_teacher=steps_teacher, limit=limit,
+        sets=sets, readme=readme, fabric=fabric, workers=max(1, workers),
+    )  # fmt: skip
+    if fabric.is_global_zero:
+        out.print((where / "table.md").read_text(), soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,188 @@
+"""One source system from pictures to a table: bank, teacher, control, distilled student, comparison.
+
+Everything lies in one folder: teacher/, control/ and student/ (runs of `loop.fit`), scores.jsonl, results.json,
+results.csv, table.md, gains.png and before-after-KIND.png. Each stage is skipped when it is finished and goes on where
+it was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from keenframe_train.checkpoint import load_checkpoint
+from keenframe_train.data.bank import Bank, build_bank
+from keenframe_train.data.folders import train_and_validation
+from keenframe_train.data.images import ImageFile
+from keenframe_train.data.presets import mix
+from keenframe_train.data.validation import validation_samples
+from keenframe_train.errors import TrainError
+from keenframe_train.experiment import RUNS, Experiment, Plan, load_experiment, make_plan
+from keenframe_train.loop import fit
+from keenframe_train.nets.load import load_any
+from keenframe_train.recipe import Recipe
+from keenframe_train.reproduction.compare import Subject, compare, digest, on_set, sets_below
+from keenframe_train.reproduction.pictures import before_after, write_figure
+from keenframe_train.reproduction.results import ALL, Results, about_network, machine, means
+from keenframe_train.reproduction.tables import markdown, to_csv, write_readme, write_text
+from keenframe_train.schedule import Standing
+
+SANE_LOSS = 3.0  # dB that a network of a few steps may stand below its input; broken ones stand far lower
+
+
+def reproduce(
+    experiment: Experiment,
+    data: Path,
+    out: Path,
+    *,
+    budget: str = "cpu",
+    bank: Path | None = None,
+    steps: int | None = None,
+    steps_teacher: int | None = None,
+    limit: int | None = None,
+    sets: Path | None = None,
+    readme: Path | None = None,
+    fabric: Fabric | None = None,
+    workers: int = 1,
+) -> Results:
+    """Do what is missing of a reproduction in the folder `out`, and give its results (`results.json`).
+
+    data: pictures, as `data.folders` takes them. bank: folder of the pairs [banks/NAME-BUDGET]. steps, steps_teacher:
+    instead of the budget's. limit: pictures of each category in the comparison; None: all. sets: folder that holds
+    Set5 or Set14 [data/sets]. readme: README whose measured section is written anew. workers: processes that make
+    pairs and batches.
+    Raises TrainError for an unknown budget, missing pictures, and a folder with runs of other settings.
+    """
+    plan = make_plan(experiment, budget, out, steps=steps, steps_teacher=steps_teacher)
+    training, held_out = train_and_validation(data)
+    fabric = fabric or Fabric(accelerator="auto", devices=1)
+    for note in plan.notes:
+        fabric.print(note)
+    _train(
+        plan, training, held_out, out, bank or Path("banks") / f"{experiment.name}-{budget}", fabric, workers
+    )
+    results: Results = {}
+    if fabric.is_global_zero:
+        files = _first_of_each(held_out, limit)
+        results = _evaluate(experiment, plan, budget, files, out, sets_below(sets or data), fabric)
+        if readme is not None:
+            write_readme(readme, (out / "table.md").read_text())
+    fabric.barrier()
+    return results
+
+
+def smoke(recipe: str | Path, data: Path, out: Path) -> Results:
+    """The whole way at the budget `smoke` on the pictures below `data`, into `out`; what recipes' tests run.
+
+    Raises TrainError when a figure is not finite or a network does worse than a few steps can explain.
+    """
+    experiment = load_experiment(str(recipe))
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    results = reproduce(experiment, data, out, budget="smoke", bank=out / "bank", fabric=fabric, workers=1)
+    for kind, by_category in results["quality"].items():
+        values = by_category[ALL]
+        for run in RUNS:
+            fall = values[results["reference"]]["psnr"] - values[run]["psnr"]
+            if not all(map(math.isfinite, values[run].values())) or (fall > SANE_LOSS and kind != "clean"):
+                raise TrainError(f"smoke of '{experiment.name}': {run} on {kind} gives {values[run]}")
+    return results
+
+
+def finished(recipe: Recipe, folder: Path) -> bool:
+    """Whether the folder holds this very run, at its end."""
+    if not (folder / "last.pt").exists() or not (folder / "best.pt").exists():
+        return False
+    state = load_checkpoint(folder / "last.pt")
+    return Recipe.from_json(state["recipe"]).to_json() == recipe.to_json() and (
+        state["step"] == recipe.steps or Standing(**state["standing"]).exhausted(recipe)
+    )
+
+
+def _train(
+    plan: Plan,
+    training: list[ImageFile],
+    held_out: list[ImageFile],
+    out: Path,
+    folder: Path,
+    fabric: Fabric,
+    workers: int,
+) -> None:
+    pairs: Bank | None = None
+    for name, recipe in plan.runs.items():
+        if finished(recipe, out / name):
+            fabric.print(f"{name}: finished before")
+            continue
+        kinds = mix(recipe.mix)
+        pairs = pairs or build_bank(
+            folder,
+            training,
+            kinds,
+            recipe.bank_items,
+            size=recipe.bank_size,
+            color=recipe.color,
+            workers=workers,
+        )
+        samples = validation_samples(
+            held_out, kinds.validation, plan.budget.windows, plan.budget.window, color=recipe.color
+        )
+        fabric.print(f"{name}: {recipe.network.name}, {recipe.steps:,} steps")
+        fit(recipe, pairs, samples, out / name, fabric=fabric, workers=workers)
+
+
+def _evaluate(
+    experiment: Experiment,
+    plan: Plan,
+    budget: str,
+    files: list[ImageFile],
+    out: Path,
+    sets: list[Path],
+    fabric: Fabric,
+) -> Results:
+    folders = {name: out / name for name in ("control", "student", "teacher")}
+    student, window = plan.runs["student"], plan.budget.evaluation_window
+    weights = [folder / "best.pt" for folder in folders.values()]
+    names = [f"{file.category}/{file.path.name}" for file in files]
+    sets = sets if experiment.report.sets else []
+    key = digest(*weights, student.mix, window)
+    whole = digest(
+        key, names, [str(p) for p in sets], plan.budget, experiment.report, plan.notes, str(fabric.device)
+    )
+    if (out / "results.json").exists():
+        before: Results = json.loads((out / "results.json").read_text())
+        if before.get("key") == whole:
+            return before
+    networks = {
+        name: load_any(path)[0].to(fabric.device) for name, path in zip(folders, weights, strict=True)
+    }
+    subject = Subject(networks, student.color, window)
+    kinds = mix(student.mix).validation
+    scores = compare(subject, files, kinds, out, key)
+    results: Results = {
+        "recipe": experiment.name,
+        "budget": budget,
+        "cost": plan.budget.cost,
+        "machine": machine(fabric.device),
+        "notes": list(plan.notes),
+        "reference": subject.reference,
+        "window": window,
+        "networks": {m: about_network(networks[m], plan, m, out / m) for m in networks},
+        "quality": means(scores),
+        "sets": {folder.name: means(on_set(subject, folder))["x2"][ALL] for folder in sets},
+        "key": whole,
+    }
+    write_text(out / "table.md", markdown(results, experiment.report))
+    write_text(out / "results.csv", to_csv(results))
+    write_figure(results, out, out / "gains.png")
+    for kind in kinds:
+        before_after(subject, files, scores, kind, out / f"before-after-{kind}.png")
+    # Last, because it is what says that all is done.
+    write_text(out / "results.json", json.dumps(results, indent=1))
+    return results
+
+
+def _first_of_each(files: list[ImageFile], limit: int | None) -> list[ImageFile]:
+    categories = sorted({file.category for file in files})
+    return [file for c in categories for file in [f for f in files if f.category == c][:limit]]

@@ -1,0 +1,1 @@
+"""What a reproduction writes: single scores, results, tables, figures, before/after pictures."""

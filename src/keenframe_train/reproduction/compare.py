@@ -1,0 +1,195 @@
+"""Every method on the same degraded pictures: the input, what needs no network, control, student, teacher."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from keenframe_train.data.degradations import resize
+from keenframe_train.data.images import ImageFile, read_rgb
+from keenframe_train.data.validation import Sample, luma_plane, make_sample
+from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.judge import restore
+from keenframe_train.evaluate.metrics import psnr, ssim
+from keenframe_train.evaluate.stills import SEED, WINDOWS, unsharp_mask
+from keenframe_train.progress import progress
+from keenframe_train.recipe import Color
+
+Uint8 = NDArray[np.uint8]
+FILE = "scores.jsonl"
+SETS = ("Set5", "Set14")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One method on one picture: PSNR (dB, at most 60) and SSIM of luma (BT.601, limited range), and the PSNR over
+    R, G and B together where the network works in RGB."""
+
+    kind: str
+    category: str
+    name: str
+    method: str
+    psnr: float
+    ssim: float
+    psnr_rgb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is compared: networks by method (eval mode, one scale), what they see, and the window taken of each
+    picture (None: `stills.WINDOWS`, else the whole picture)."""
+
+    networks: Mapping[str, nn.Module]
+    color: Color
+    window: int | None = None
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return int(next(iter(self.networks.values())).scale)
+
+    @property
+    def reference(self) -> str:
+        """The method that gains are counted from: the input itself, or its bicubic enlargement."""
+        return "input" if self.scale == 1 else "bicubic"
+
+    def sample(self, file: ImageFile, kind: str) -> Sample:
+        """The degraded picture, the same for every method, recipe and budget."""
+        size = self.window or WINDOWS.get(kind.removesuffix("-small"))
+        return make_sample(file, kind, SEED, size, self.color)
+
+    def outputs(self, sample: Sample) -> dict[str, Uint8]:
+        """Every method's picture, of the pristine one's shape.
+
+        input: as it came, pixels repeated where it is smaller. bicubic: enlarged bicubically; a picture of full size
+        is halved first, which is what enlarging alone can do for it. unsharp mask: of the reference.
+        """
+        x, height, width = sample.degraded, *sample.pristine.shape[:2]
+        if self.scale == 1:
+            shown = x
+            small = resize(x, max(1, width // 2), max(1, height // 2), "bicubic")
+            bicubic = resize(small, width, height, "bicubic")
+        else:
+            shown = np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+            bicubic = np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+        plain = {"input": shown, "bicubic": bicubic}
+        plain["unsharp mask"] = unsharp_mask(plain[self.reference])
+        return plain | {method: restore(network, sample)[0] for method, network in self.networks.items()}
+
+
+def judge(sample: Sample, outputs: Mapping[str, Uint8]) -> list[Score]:
+    """Scores of all methods on one picture."""
+    pristine, rgb = luma_plane(sample.pristine), sample.pristine.ndim == 3
+    return [
+        Score(
+            sample.kind,
+            sample.category,
+            sample.name,
+            method,
+            psnr(plane := luma_plane(output), pristine),
+            ssim(plane, pristine),
+            psnr(_flat(output), _flat(sample.pristine)) if rgb else None,
+        )
+        for method, output in outputs.items()
+    ]
+
+
+def _flat(picture: Uint8) -> Uint8:
+    """(H, W, 3) -> (H, 3W): an error of three channels is one of three times the pixels."""
+    return picture.reshape(len(picture), -1)
+
+
+def compare(
+    subject: Subject, files: Sequence[ImageFile], kinds: Sequence[str], out: Path, key: str
+) -> list[Score]:
+    """Scores on every picture and kind, in their order; those that `out`/scores.jsonl has under `key` are kept.
+
+    key: names the weights. Interrupt and call again: it goes on after the last picture.
+    """
+    path = out / FILE
+    wanted = [(file, kind) for file in files for kind in kinds]
+    done = _read(path, key)
+    if not done:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"key": key}) + "\n")
+    with progress() as bar, path.open("a") as lines:
+        task = bar.add_task("comparison", total=len(wanted), note="")
+        for file, kind in wanted:
+            name = f"{file.category}/{file.path.name}"
+            if (kind, name) not in done:
+                sample = subject.sample(file, kind)
+                done[kind, name] = judge(sample, subject.outputs(sample))
+                record = {"kind": kind, "name": name, "scores": [asdict(s) for s in done[kind, name]]}
+                lines.write(json.dumps(record) + "\n")
+                lines.flush()
+            bar.advance(task)
+    return [score for file, kind in wanted for score in done[kind, f"{file.category}/{file.path.name}"]]
+
+
+def _read(path: Path, key: str) -> dict[tuple[str, str], list[Score]]:
+    """What is on the disk for these weights; a last line that was cut off is dropped."""
+    found: dict[tuple[str, str], list[Score]] = {}
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else ()):
+        try:
+            record = json.loads(line)
+            if number == 0 and record != {"key": key}:
+                return {}
+            if number:
+                found[record["kind"], record["name"]] = [Score(**score) for score in record["scores"]]
+        except (ValueError, KeyError, TypeError):
+            return {}
+    return found
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 over files (by content) and anything else (as printed)."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part.read_bytes() if isinstance(part, Path) else repr(part).encode())
+    return total.hexdigest()
+
+
+def sets_below(folder: Path) -> list[Path]:
+    """`Set5` and `Set14` in a folder, or in `sets` inside it; none where there are none."""
+    places = (folder, folder / "sets")
+    return [place / name for name in SETS for place in places if (place / name).is_dir()]
+
+
+def on_set(subject: Subject, folder: Path) -> list[Score]:
+    """x2 enlarging as the super-resolution literature measures it: halved and enlarged bicubically with the kernel
+    widened for shrinking, luma 16-235, a border of 2 pixels left out. `bicubic` here is the input (33.66 dB on Set5).
+
+    Raises TrainError for a folder without pictures.
+    """
+    scores = []
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in {".png", ".bmp", ".tif", ".tiff"}):
+        picture = read_rgb(path)
+        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+        height, width = picture.shape[:2]
+        small = resize(picture, width // 2, height // 2, "bicubic")
+        degraded = resize(small, width, height, "bicubic")
+        sample = Sample("x2", folder.name, path.name, degraded, picture, np.zeros(128, np.float32))
+        outputs = {"bicubic": degraded, "unsharp mask": unsharp_mask(degraded)}
+        outputs |= {method: restore(network, sample)[0] for method, network in subject.networks.items()}
+        shaved = Sample(
+            "x2",
+            folder.name,
+            path.name,
+            degraded,
+            np.ascontiguousarray(picture[2:-2, 2:-2]),
+            sample.condition,
+        )
+        scores += judge(
+            shaved, {method: np.ascontiguousarray(o[2:-2, 2:-2]) for method, o in outputs.items()}
+        )
+    if not scores:
+        raise TrainError(f"no picture in '{folder}'; expected the PNG or BMP files of {folder.name}")
+    return scores

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lightning_fabric import Fabric
+from PIL import Image
+
+from keenframe_train import reproduce as module
+from keenframe_train.checkpoint import load_checkpoint
+from keenframe_train.errors import TrainError
+from keenframe_train.experiment import RUNS, Budget, Claim, load_experiment, make_plan
+from keenframe_train.nets.network import parameters
+from keenframe_train.nets.registry import build
+from keenframe_train.reproduce import reproduce, smoke
+from keenframe_train.reproduction.compare import Score, sets_below
+from keenframe_train.reproduction.pictures import busiest, chosen
+from keenframe_train.reproduction.results import means
+from keenframe_train.reproduction.tables import BEGIN, END
+
+from .conftest import picture
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+LAB = ("bsrgan-light", "edsr-plain", "keen", "nafnet-attention", "srresnet-separable-int8", "unet-rrdb-x4")
+
+
+@pytest.fixture(autouse=True)
+def no_perceptual_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same runs on every machine, whatever lies on it."""
+    monkeypatch.delenv("KEENFRAME_PERCEPTUAL", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-hub"))
+
+
+def cpu() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1, precision="32-true")
+
+
+@pytest.mark.parametrize("name", LAB)
+def test_a_recipe_is_whole(name: str, tmp_path: Path) -> None:
+    experiment = load_experiment(name)
+    assert experiment.name == name and experiment.budgets.keys() >= {"smoke", "cpu"}
+    for budget, about in experiment.budgets.items():
+        runs = make_plan(experiment, budget, tmp_path).runs
+        assert tuple(runs) == RUNS and about.cost
+        student, control = runs["student"], runs["control"]
+        assert student.teachers and student.teachers[0].network == runs["teacher"].network
+        assert control.teachers == () and control.steps == student.steps and control.seed == student.seed
+        assert {run.bank_name for run in runs.values()} == {name}
+    text = (RECIPES / name / "README.md").read_text()
+    assert BEGIN in text and END in text and f"keenframe-train reproduce {name} " in text
+
+
+@pytest.mark.parametrize("name", LAB)
+def test_parameter_counts_are_the_reports(name: str) -> None:
+    experiment = load_experiment(name)
+    networks = {"student": experiment.recipe.network, "teacher": experiment.teacher.network}
+    for claim in experiment.report.claims:
+        if claim.measure == "parameters":
+            spec = networks[claim.method]
+            assert parameters(build(spec.name, **spec.options)) == claim.value
+    student = build(experiment.recipe.network.name, **experiment.recipe.network.options)
+    assert 2 * parameters(student) < (3e6 if name == "unet-rrdb-x4" else 1e6)
+
+
+@pytest.mark.parametrize("name", [n for n in LAB if n != "edsr-plain"])
+def test_smoke(name: str, data: Path, tmp_path: Path) -> None:
+    results = smoke(RECIPES / name / "recipe.py", data, tmp_path)
+    for by_category in results["quality"].values():
+        assert by_category.keys() == {"all", "faces", "text"}
+        assert by_category["all"].keys() == {
+            "input",
+            "bicubic",
+            "unsharp mask",
+            "control",
+            "student",
+            "teacher",
+        }
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"results.json", "results.csv", "table.md", "gains.png", "teacher", "control", "student"}
+    assert {f"before-after-{kind}.png" for kind in results["quality"]} <= names
+    left_out = name in ("unet-rrdb-x4", "nafnet-attention")
+    assert bool(results["notes"]) == left_out
+
+
+def test_interrupted_continued_done_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, bank, sets = tmp_path / "out", tmp_path / "bank", tmp_path / "s"
+    (sets / "Set5").mkdir(parents=True)
+    Image.fromarray(picture(5, 65, 70)).save(sets / "Set5" / "a.png")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# x\n{BEGIN}\nold\n{END}\nend\n")
+    experiment = load_experiment("edsr-plain")
+    fit, calls = module.fit, []
+
+    def broken(recipe, *arguments, **options):
+        calls.append(recipe.name)
+        if recipe.name == "edsr-plain-control" and len(calls) == 2:
+            fit(recipe, *arguments, **options, stop_after=2)
+            raise KeyboardInterrupt
+        return fit(recipe, *arguments, **options)
+
+    def run():
+        return reproduce(
+            experiment, data, out, budget="smoke", bank=bank, steps=5, steps_teacher=3, limit=1, sets=sets,
+            readme=readme, fabric=cpu(), workers=1,
+        )  # fmt: skip
+
+    monkeypatch.setattr(module, "fit", broken)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert not (out / "results.json").exists()
+    results = run()
+    assert calls == ["edsr-plain-teacher", "edsr-plain-control", "edsr-plain-control", "edsr-plain"]
+    assert load_checkpoint(out / "control" / "last.pt")["step"] == 5
+    assert results["networks"]["teacher"]["steps"] == 3 and results["sets"]["Set5"]["student"]["psnr"] > 20
+    text = readme.read_text()
+    assert (
+        "| **student** |" in text and "| bicubic |" in text and "old" not in text and text.endswith("end\n")
+    )
+    assert "34.84" in text and "372,803" in text
+    stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert run() == results and len(calls) == 4
+    assert stamps == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert json.loads((out / "results.json").read_text()) == results
+
+
+def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
+    experiment, bank = load_experiment("srresnet-separable-int8"), tmp_path / "bank"
+
+    def run(limit: int):
+        return reproduce(
+            experiment, data, tmp_path / "out", budget="smoke", bank=bank, steps=2, steps_teacher=2, limit=limit,
+            fabric=cpu(), workers=1,
+        )  # fmt: skip
+
+    def pictures(results) -> float:
+        return results["quality"]["r3"]["all"]["student"]["pictures"]
+
+    assert pictures(run(1)) == 2
+    before = (tmp_path / "out" / "scores.jsonl").read_text()
+    assert pictures(run(2)) == 4
+    assert (tmp_path / "out" / "scores.jsonl").read_text().startswith(before)
+
+
+def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:
+    experiment = load_experiment("edsr-plain")
+    with pytest.raises(TrainError, match=r"has no budget 'huge'; it has smoke, cpu, report"):
+        reproduce(experiment, data, tmp_path / "out", budget="huge", fabric=cpu())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainError, match="no image found below"):
+        reproduce(experiment, tmp_path / "empty", tmp_path / "out", budget="smoke", fabric=cpu())
+    with pytest.raises(TrainError, match="defines no TEACHER"):
+        load_experiment("keen-x2")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_is_broken_fails_its_smoke(data: Path, tmp_path: Path, monkeypatch) -> None:
+    broken = {m: {"psnr": 30.0, "ssim": 0.9} for m in ("input", "control", "student")}
+    broken["teacher"] = {"psnr": math.nan, "ssim": 0.9}
+    found = {"quality": {"r1": {"all": broken}}, "reference": "input"}
+    monkeypatch.setattr(module, "reproduce", lambda *_, **__: found)
+    with pytest.raises(TrainError, match="teacher on r1"):
+        smoke(RECIPES / "edsr-plain" / "recipe.py", data, tmp_path)
+
+
+def test_the_pictures_are_chosen_by_rule() -> None:
+    scores = [Score("r1", "a", f"{i}", "input", 30.0, 0.9) for i in range(5)]
+    scores += [
+        Score("r1", "a", f"{i}", "student", 30.0 + gain, 0.9) for i, gain in enumerate((3, 1, 2, 5, 4))
+    ]
+    assert [(rank, s.name) for rank, s in chosen(scores, "r1", "input")] == [
+        ("best", "3"), ("median", "0"), ("worst", "1"),
+    ]  # fmt: skip
+    plane = np.full((64, 96), 100, np.uint8)
+    plane[40:50, 70:90:2] = 200
+    top, left = busiest(plane, 32)
+    assert top <= 40 <= 50 <= top + 32 and left <= 70 <= 89 <= left + 32
+
+
+def test_means_by_category() -> None:
+    scores = [Score("r1", c, n, "input", p, 0.5, p + 1) for c, n, p in (("a", "x", 20.0), ("b", "y", 30.0))]
+    found = means(scores)["r1"]
+    assert found["all"]["input"] == {"pictures": 2, "psnr": 25, "ssim": 0.5, "psnr_rgb": 26}
+    assert list(found) == ["all", "a", "b"] and found["b"]["input"]["psnr"] == 30
+
+
+def test_sets_lie_in_a_folder_or_below_sets(tmp_path: Path) -> None:
+    (tmp_path / "sets" / "Set14").mkdir(parents=True)
+    assert sets_below(tmp_path) == sets_below(tmp_path / "sets") == [tmp_path / "sets" / "Set14"]
+    assert sets_below(tmp_path / "none") == []
+
+
+def test_budgets_and_claims_are_plain_values() -> None:
+    assert Budget("seconds", 8, 64).validations == 5 and Claim("student", "psnr", 30).category == ""
