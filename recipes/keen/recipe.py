@@ -1,4 +1,4 @@
-"""keen: the network behind every frame, one for light and heavy damage, same size in and out.
+"""keen: the expert for enlarged, blurred and noisy frames; the flagship is this one and keen-full in one file.
 
 keenframe-train fit keen --data DIR --control                # the student alone
 keenframe-train reproduce keen --data DIR --budget cpu       # teacher, control, distilled student
@@ -13,16 +13,7 @@ COMMON = {
     "bank_items": 24_000,
     "steps": 50_000,
     "rate": 6e-4,
-    "shares": {
-        "clean": 0.02,
-        "r1": 0.06,
-        "r2": 0.20,
-        "r3": 0.07,
-        "r4": 0.01,
-        "call-small": 0.19,
-        "call-full": 0.45,
-    },
-    "light": 0.15,
+    "shares": {"clean": 0.02, "r1": 0.12, "r2": 0.36, "r3": 0.11, "r4": 0.02, "call-small": 0.37},
 }
 
 # The student in large: more of the same, so that it can be asked for exactly what the student is to do.
@@ -34,9 +25,9 @@ TEACHER = Recipe(
 RECIPE = Recipe(
     name="keen",
     network=NetworkSpec("keen", {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
-    distill={"response-rmse": 0.5},
-    teachers=(TeacherSpec(TEACHER.network, "runs/reproduce/keen/teacher"),),
-    description="Sharpens call frames of any damage at their own size",
+    distill={"response-rmse": 1.0},
+    teachers=(TeacherSpec(TEACHER.network, "runs/reproduce/keen/teacher", turned=True),),
+    description="Sharpens enlarged, blurred and noisy call frames at their own size",
     **COMMON,
 )
 

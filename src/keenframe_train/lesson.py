@@ -16,7 +16,7 @@ from keenframe_train.losses import Losses
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
 from keenframe_train.recipe import Recipe, TeacherSpec
-from keenframe_train.teachers import CachedBatches, cache_teacher
+from keenframe_train.teachers import CachedBatches, Turned, cache_teacher
 
 
 class Lesson(nn.Module):
@@ -59,7 +59,10 @@ def prepare_lesson(recipe: Recipe, student: nn.Module) -> Lesson:
     if recipe.teachers:
         distillation = Distillation(
             student,
-            [load_teacher(spec) for spec in recipe.teachers],
+            [
+                freeze(Turned(teacher)) if spec.turned else teacher
+                for spec, teacher in ((spec, load_teacher(spec)) for spec in recipe.teachers)
+            ],
             recipe.distill,
             taps=[recipe.taps or None] * len(recipe.teachers),
             weights=[spec.weight for spec in recipe.teachers],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -64,6 +65,34 @@ def check_pair(student: nn.Module, teacher: nn.Module) -> None:
 def _check_scale(name: str, scale: int, wanted: int) -> None:
     if scale not in (1, wanted):
         raise TrainError(f"{name} enlarges x{scale}; expected 1 or x{wanted}, what it is to teach")
+
+
+class Turned(nn.Module):
+    """A network that sees each batch in one of its eight turns and mirrorings and answers in the batch's own.
+
+    Which one follows from the batch's own pixels, so that a resumed run repeats it: over many batches the answers
+    average to the network's self-ensemble. x (N, C, H, W), condition (N, 128) -> (N, C, sH, sW).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.scale, self.channels, self.size_multiple = dataclasses.astuple(traits(network))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        turn = int((x[:, 0, 0, 0].float() * 255).sum().round()) % 8
+        return unturned(self.network(turned(x, turn), condition), turn)
+
+
+def turned(x: Tensor, turn: int) -> Tensor:
+    """(N, C, H, W) after `turn` 0-7: transposed from 4 on, then turned by quarters."""
+    return torch.rot90(x.transpose(2, 3) if turn & 4 else x, turn & 3, (2, 3))
+
+
+def unturned(x: Tensor, turn: int) -> Tensor:
+    """The inverse of `turned`."""
+    x = torch.rot90(x, -(turn & 3), (2, 3))
+    return x.transpose(2, 3) if turn & 4 else x
 
 
 def teacher_input(x: Tensor, teacher: nn.Module, scale: int) -> Tensor:
