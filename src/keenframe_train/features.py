@@ -94,8 +94,12 @@ def aligned(features: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def unit(features: Tensor) -> Tensor:
-    """Features over their root mean square in the batch, which no gradient passes: any network's at one scale."""
-    return features / features.detach().float().square().mean().sqrt().clamp_min(1e-12)
+    """Each picture's features over their root mean square, which no gradient passes: any network's at one scale.
+
+    By the picture and not by the batch, so that a batch that is split among processes gives the same gradient.
+    """
+    size = features.detach().float().square().mean((1, 2, 3), keepdim=True).sqrt()
+    return features / size.clamp_min(1e-12)
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:

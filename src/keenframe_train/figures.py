@@ -48,8 +48,8 @@ def _nine_panels(recipe: Recipe, train: Records, validations: Records) -> Figure
     figure.suptitle(f"{recipe.name}: {recipe.network.name} on {recipe.mix}{taught}", fontsize=15)
     axes = figure.subplots(3, 3).flatten()
     _loss(_panel(axes[0], "Loss", "total"), train)
-    _by_kind(_panel(axes[1], "PSNR on validation", "dB, dotted: input"), validations, "psnr")
-    _by_kind(_panel(axes[2], "SSIM on validation", "dotted: input"), validations, "ssim")
+    _by_kind(_panel(axes[1], "PSNR", "validation, dB; dotted: input"), validations, "psnr")
+    _by_kind(_panel(axes[2], "SSIM", "validation; dotted: input"), validations, "ssim")
     _curve(_panel(axes[3], "Learning rate", ""), train, "rate", log=recipe.schedule in ("step", "plateau"))
     _gradient(_panel(axes[4], "Gradient norm before clipping", ""), train, recipe.clip)
     _terms(_panel(axes[5], "Loss terms", "unweighted"), train)
@@ -89,7 +89,9 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smooth
 
 
-def _line(axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], color: str, label: str) -> None:
+def _line(
+    axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], color: str, label: str
+) -> None:
     """A pale line of what was logged under its running mean."""
     axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
     axes.plot(steps, _smooth(values), color=color, linewidth=1.8, label=label)
@@ -100,6 +102,10 @@ def _log_if_wide(axes: Axes, *columns: NDArray[np.float64]) -> None:
     values = values[values > 0]
     if len(values) and values.max() > 20 * values.min():
         axes.set_yscale("log")
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(fontsize=9, framealpha=0.85, edgecolor="none")
 
 
 def _loss(axes: Axes, train: Records) -> None:
@@ -136,7 +142,7 @@ def _terms(axes: Axes, train: Records) -> None:
         _line(axes, _steps(found), columns[-1], color, name)
     if columns:
         _log_if_wide(axes, *columns)
-        axes.legend(frameon=False, fontsize=9)
+        _legend(axes)
 
 
 def _kinds(validations: Records) -> list[str]:
@@ -153,7 +159,11 @@ def _by_kind(axes: Axes, validations: Records, name: str) -> None:
         marker = "o" if len(steps) < 25 else ""
         axes.plot(steps, values, color=color, marker=marker, markersize=3.5, linewidth=1.6, label=kind)
     if validations:
-        axes.legend(frameon=False, fontsize=9)
+        # Beside the title: between the lines there is seldom room.
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.01, 0.99), ncols=len(_kinds(validations)), fontsize=8,
+            frameon=False, handlelength=1.2, columnspacing=0.9, handletextpad=0.4,
+        )  # fmt: skip
 
 
 def _gain(record: dict[str, Any]) -> float:
@@ -171,7 +181,7 @@ def _overfitting(axes: Axes, validations: Records) -> None:
         axes.plot(steps, held_out, color=COLORS[0], linewidth=1.6, label="validation")
         axes.fill_between(steps, own, held_out, color="#888888", alpha=0.15, label="gap")
         axes.axhline(0, color="#888888", linewidth=0.8)
-        axes.legend(frameon=False, fontsize=9)
+        _legend(axes)
 
 
 def _gain_by_kind(axes: Axes, validations: Records) -> None:
@@ -190,7 +200,9 @@ def _gain_by_kind(axes: Axes, validations: Records) -> None:
     axes.margins(x=0.18)
     empty = max(0.0, 3 - len(kinds)) / 2  # a single bar need not fill the panel
     axes.set_ylim(len(kinds) - 0.5 + empty, -0.5 - empty)
-    axes.set_title(f"Gain by kind at step {best['step']}, the best", loc="left", fontsize=11, fontweight="bold")
+    axes.set_title(
+        f"Gain by kind at step {best['step']}, the best", loc="left", fontsize=11, fontweight="bold"
+    )
 
 
 def _ssim_progress(recipe: Recipe, validations: Records) -> Figure:

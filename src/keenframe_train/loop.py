@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from keenframe_train.checkpoint import load_checkpoint, save_checkpoint
@@ -32,8 +32,9 @@ from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
 from keenframe_train.schedule import Standing, learning_rate
+from keenframe_train.start import check_fit, copy_matching, make_optimizer
 
-__all__ = ["FitResult", "copy_matching", "default_precision", "fit", "learning_rate", "rmse_loss"]
+__all__ = ["FitResult", "copy_matching", "fit", "learning_rate", "rmse_loss"]
 
 PROBE = 24  # fixed training crops, measured as the validation pictures are: the gap shows over-fitting
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"
@@ -75,7 +76,7 @@ def fit(
     fabric = fabric or Fabric(accelerator="auto", devices="auto")
     torch.manual_seed(recipe.seed)
     model = build(recipe.network.name, **recipe.network.options)
-    _check_fit(recipe, model, bank, fabric.world_size)
+    check_fit(recipe, model, bank, fabric.world_size)
     weights = None if recipe.shares is None else item_weights(bank, recipe.shares, recipe.light)
     degraded, pristine, condition = BankBatches(bank, 256, recipe.patch, 1, recipe.seed + 1, bank.scale)[0]
     model.calibrate(degraded / 255, pristine / 255, condition)
@@ -87,7 +88,7 @@ def fit(
     ema = copy.deepcopy(model).to(fabric.device).eval()
     lesson = prepare_lesson(recipe, model)
     trained = [parameter for parameter in lesson.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(recipe, trained)
+    optimizer = make_optimizer(recipe, trained)
     train_lesson, optimizer = fabric.setup(lesson, optimizer)
     # Mixed precision would round pictures and targets on their way in, bright pixels to a whole code value in
     # bfloat16. Autocast alone is meant: it rounds inside the layers that gain by it.
@@ -105,7 +106,8 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         if lesson.distillation is not None:
             lesson.distillation.load_state_dict(state["adapters"])
-        fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        if state.get("precision"):  # the gradient scaler of float16
+            fabric.strategy.precision.load_state_dict(state["precision"])
         standing = Standing(**state.get("standing", {"score": state.get("best_score", -math.inf)}))
         quality = {kind: Quality(**values) for kind, values in state.get("quality", {}).items()}
         step, seconds = state["step"], state.get("seconds", 0.0)
@@ -204,33 +206,6 @@ def fit(
     return FitResult(best, quality)
 
 
-def _check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> None:
-    """Refuse what does not go together before anything is written."""
-    channels, multiple = (3 if bank.color == "rgb" else 1), model.scale * model.size_multiple
-    if bank.color != recipe.color or channels != model.channels:
-        raise TrainError(
-            f"recipe '{recipe.name}' says {recipe.color}, its network takes {model.channels} channels and the bank "
-            f"holds {bank.color}; all three must agree: check color, the network's options and --bank"
-        )
-    if bank.scale != model.scale:
-        raise TrainError(
-            f"network '{recipe.network.name}' enlarges x{model.scale}, the bank's pairs x{bank.scale}; "
-            "check the network's scale, the mix and --bank"
-        )
-    if recipe.patch % multiple or recipe.patch > bank.size:
-        raise TrainError(
-            f"patch is {recipe.patch}; expected a multiple of {multiple}, at most the bank's {bank.size}"
-        )
-    if recipe.batch % processes:
-        raise TrainError(f"a batch of {recipe.batch} does not split among {processes} processes evenly")
-
-
-def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, recipe.rate)
-    return torch.optim.AdamW(parameters, recipe.rate, weight_decay=recipe.weight_decay)
-
-
 @torch.no_grad()
 def _average(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Exponential mean of the weights (Polyak averaging); running statistics are copied."""
@@ -244,23 +219,3 @@ def _probe(batches: BankBatches) -> list[Sample]:
     degraded, pristine, conditions = batches[0]
     pairs = zip(degraded / 255, pristine / 255, conditions, strict=True)
     return [Sample("train", "", "", to_picture(x[None]), to_picture(y[None]), c.numpy()) for x, y, c in pairs]
-
-
-def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:
-    """Copy the tensors whose name and shape agree; gives how many. Raises TrainError when none does."""
-    own = model.state_dict()
-    matching = {
-        name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
-    }
-    if not matching:
-        raise TrainError("no tensor of the starting checkpoint fits this network; check --start")
-    model.load_state_dict({**own, **matching})
-    return len(matching)
-
-
-def default_precision() -> str:
-    """bf16 where the hardware multiplies it, else float32."""
-    if torch.cuda.is_available():
-        return "bf16-mixed"
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"

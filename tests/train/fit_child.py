@@ -19,7 +19,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from keenframe_train import loop
 from keenframe_train.data.bank import open_bank
-from keenframe_train.data.batches import Batch, BankBatches
+from keenframe_train.data.batches import BankBatches, Batch
 from keenframe_train.data.images import find_images
 from keenframe_train.data.presets import mix
 from keenframe_train.data.validation import validation_samples
@@ -62,7 +62,9 @@ def main() -> None:
         return measure(*arguments)
 
     BankBatches.__getitem__, loop.measure = taken, counted
-    samples = validation_samples(find_images(data / "val"), mix(recipe.mix).validation, 1, 96, color=recipe.color)
+    samples = validation_samples(
+        find_images(data / "val"), mix(recipe.mix).validation, 1, 96, color=recipe.color
+    )
     strategy = "ddp" if processes > 1 else "auto"
     fabric = Fabric(accelerator="cpu", devices=processes, strategy=strategy, precision="32-true")
     fabric.launch()

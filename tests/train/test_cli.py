@@ -41,6 +41,11 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# x\n{BEGIN}\nold\n{END}\nend\n")
     done = run("fit", "recipe.py", "--data", str(data), "--precision", "32-true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    done = run("fit", "recipe.py", "--data", str(data), "--control", "--steps", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/tiny-control/training.png").exists() and len(
+        list((tmp_path / "banks").iterdir())
+    ) == 1
     done = run(
         "export", "runs/tiny/best.pt", "--data", str(data), "--name", "tiny", "--frames", "4", cwd=tmp_path
     )

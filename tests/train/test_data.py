@@ -11,6 +11,7 @@ from PIL import Image
 from keenframe.condition import band_statistics
 from keenframe_train.data.bank import Bank, build_bank, open_bank
 from keenframe_train.data.batches import BankBatches, item_weights
+from keenframe_train.data.degradations import resize
 from keenframe_train.data.folders import train_and_validation, validation_only
 from keenframe_train.data.images import (
     ImageFile,
@@ -117,6 +118,50 @@ def test_x2_batches_show_the_same_place_at_two_sizes(data: Path, tmp_path: Path)
     assert x.shape == (8, 1, 32, 32) and y.shape == (8, 1, 64, 64)
     small = y.float().reshape(8, 1, 32, 2, 32, 2).mean((3, 5))
     assert float((small - x.float()).abs().mean()) < 12
+
+
+def test_rgb_banks_hold_the_colours_and_the_condition_of_their_luma(data: Path, tmp_path: Path) -> None:
+    files = find_images(data / "train-0")
+    bank = build_bank(tmp_path, files, MIXES["r2"], 6, size=96, color="rgb", workers=1)
+    assert bank.degraded.shape == bank.pristine.shape == (6, 96, 96, 3) and (bank.color, bank.scale) == (
+        "rgb",
+        1,
+    )
+    assert np.array_equal(bank.conditions[2], band_statistics(luma(bank.degraded[2])))
+    x, y, _ = BankBatches(bank, 4, 64, 10, seed=0)[0]
+    assert x.shape == y.shape == (4, 3, 64, 64)
+    with pytest.raises(TrainError, match="holds another bank"):
+        build_bank(tmp_path, files, MIXES["r2"], 6, size=96, workers=1)
+    with pytest.raises(TrainError, match="windows of a multiple"):
+        build_bank(tmp_path / "x4", files, MIXES["r4"], 6, size=90, color="rgb", workers=1)
+
+
+def test_jitter_changes_the_colours_of_some_degraded_crops_alone(data: Path, tmp_path: Path) -> None:
+    bank = build_bank(
+        tmp_path, find_images(data / "train-0"), MIXES["r4"], 6, size=96, color="rgb", workers=1
+    )
+    batches = BankBatches(bank, 16, 48, 4, seed=0, scale=4, jitter=0.5)
+    x, y, _ = batches[2]
+    assert x.shape == (16, 3, 12, 12) and y.shape == (16, 3, 48, 48)
+    jittered = 0
+    for row, draw in enumerate(batches.draws(2)):
+        top, left = draw.top, draw.left
+        crop = bank.pristine[draw.item, top : top + 48, left : left + 48]
+        assert np.array_equal(dihedral(crop, draw.turn), y[row].permute(1, 2, 0).numpy())
+        small = bank.degraded[draw.item, top // 4 : top // 4 + 12, left // 4 : left // 4 + 12]
+        changed = not np.array_equal(dihedral(small, draw.turn), x[row].permute(1, 2, 0).numpy())
+        assert changed <= (draw.jitter is not None)
+        jittered += changed
+    assert 2 < jittered < 14
+    assert bool((batches[2][0] == x).all())
+
+
+def test_a_small_sample_is_the_large_one_before_it_was_enlarged(data: Path) -> None:
+    file = find_images(data / "val")[0]
+    small, large = (make_sample(file, kind, 7, 128, "rgb") for kind in ("r4-small", "r4"))
+    assert small.degraded.shape == (32, 32, 3) and large.degraded.shape == (128, 128, 3)
+    assert np.array_equal(resize(small.degraded, 128, 128, "bicubic"), large.degraded)
+    assert np.array_equal(small.pristine, large.pristine)
 
 
 def test_samples_repeat(data: Path) -> None:

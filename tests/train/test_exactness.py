@@ -44,7 +44,9 @@ def pairs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def child(pairs: Path, data: Path, out: Path, recipe: Recipe, processes: int, wait_at: int) -> subprocess.Popen[str]:
+def child(
+    pairs: Path, data: Path, out: Path, recipe: Recipe, processes: int, wait_at: int
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(CHILD), str(pairs), str(data), str(out), recipe.to_json(), str(processes), str(wait_at)],
         env={**os.environ, "PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"},
@@ -58,7 +60,14 @@ def alone(recipe: Recipe, pairs: Path, data: Path, out: Path) -> dict[str, Any]:
 
     bank: Bank = open_bank(pairs)
     samples = validation_samples(find_images(data / "val"), mix(recipe.mix).validation, 1, 96, color="rgb")
-    fit(recipe, bank, samples, out, fabric=Fabric(accelerator="cpu", devices=1, precision="32-true"), workers=0)
+    fit(
+        recipe,
+        bank,
+        samples,
+        out,
+        fabric=Fabric(accelerator="cpu", devices=1, precision="32-true"),
+        workers=0,
+    )
     return load_checkpoint(out / "last.pt")
 
 

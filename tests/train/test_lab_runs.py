@@ -24,8 +24,9 @@ from keenframe_train.nets.load import load_any
 from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
 
 TEACHER = Recipe(
-    name="teacher", network=NetworkSpec("edsr", {"features": 8, "blocks": 1}), losses={"l1": 1.0}, color="rgb", mix="r2",
-    bank_items=8, bank_size=96, batch=2, patch=48, steps=4, rate=1e-3, warmup=1, validate_every=2, save_every=4, ema=0,
+    name="teacher", network=NetworkSpec("edsr", {"features": 8, "blocks": 1}), losses={"l1": 1.0}, color="rgb",
+    mix="r2", bank_items=8, bank_size=96, batch=2, patch=48, steps=4, rate=1e-3, warmup=1, validate_every=2,
+    save_every=4, ema=0,
 )  # fmt: skip
 STUDENT = NetworkSpec("plain", {"features": 8, "blocks": 1})
 
@@ -64,7 +65,15 @@ def teacher(rgb: Bank, samples: list[Sample], tmp_path_factory: pytest.TempPathF
 
 def test_a_run_leaves_weights_history_and_figures(teacher: Path, samples: list[Sample]) -> None:
     names = {path.name for path in teacher.iterdir()}
-    assert names >= {"best.pt", "last.pt", "history.jsonl", "samples.png", "training.png", "ssim.png", "tensorboard"}
+    assert names >= {
+        "best.pt",
+        "last.pt",
+        "history.jsonl",
+        "samples.png",
+        "training.png",
+        "ssim.png",
+        "tensorboard",
+    }
     network, state = load_any(teacher)
     assert type(network).__name__ == "EDSR" and not network.training
     reached = measure(network, samples)["r2"].to_dict()

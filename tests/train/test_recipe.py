@@ -31,7 +31,9 @@ def test_the_first_checkpoints_knew_keen_alone() -> None:
     assert Recipe.from_json(json.dumps(old)) == today
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name": "x", "network": {"name": "keen"}, "unknown": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '{"name": "x", "network": {"name": "keen"}, "unknown": 1}']
+)
 def test_what_is_no_recipe_is_refused(text: str) -> None:
     with pytest.raises(TrainError, match="no recipe of this or an earlier version"):
         Recipe.from_json(text)
@@ -42,7 +44,12 @@ def test_the_control_lacks_the_teacher_and_nothing_else() -> None:
     assert control.name == "student-control" and control.bank_name == "student"
     assert not control.teachers and not control.distill
     again = dataclasses.replace(
-        control, name="student", bank="", teachers=DISTILLED.teachers, distill=DISTILLED.distill, taps=DISTILLED.taps
+        control,
+        name="student",
+        bank="",
+        teachers=DISTILLED.teachers,
+        distill=DISTILLED.distill,
+        taps=DISTILLED.taps,
     )
     assert again == DISTILLED
 
@@ -81,7 +88,14 @@ def test_schedules() -> None:
 
 def test_plateaus_let_the_rate_fall_and_end_the_run() -> None:
     recipe = Recipe(
-        name="x", schedule="plateau", patience=1, factor=0.5, rate=1.0, final_rate=0.3, warmup=0, early_stopping=5
+        name="x",
+        schedule="plateau",
+        patience=1,
+        factor=0.5,
+        rate=1.0,
+        final_rate=0.3,
+        warmup=0,
+        early_stopping=5,
     )
     standing = Standing()
     best, seen = [], []

@@ -72,15 +72,16 @@ def fit(
         int | None, typer.Option(help="Leave after this step of the run; call again to go on.")
     ] = None,
     teacher_cache: Annotated[
-        Path | None, typer.Option(help="Keep the teachers' outputs here instead of running them at every step.")
+        Path | None,
+        typer.Option(help="Keep the teachers' outputs here instead of running them at every step."),
     ] = None,
 ) -> None:
     """Train a recipe; makes its bank when there is none, and resumes an interrupted run exactly."""
     from lightning_fabric import Fabric
 
-    from keenframe_train.loop import default_precision
     from keenframe_train.loop import fit as run_fit
     from keenframe_train.recipe import load_recipe
+    from keenframe_train.start import default_precision
 
     loaded = load_recipe(recipe)
     if control:

@@ -1,0 +1,63 @@
+"""What a run needs before its first step: parts that fit each other, first weights, an optimizer, a precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from keenframe_train.data.bank import Bank
+from keenframe_train.errors import TrainError
+from keenframe_train.recipe import Recipe
+
+
+def check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> None:
+    """Refuse, before anything is written, what does not go together: recipe, network, bank and processes.
+
+    Raises TrainError that names both sides.
+    """
+    channels, multiple = (3 if bank.color == "rgb" else 1), model.scale * model.size_multiple
+    if bank.color != recipe.color or channels != model.channels:
+        raise TrainError(
+            f"recipe '{recipe.name}' says {recipe.color}, its network takes {model.channels} channels and the bank "
+            f"holds {bank.color}; all three must agree: check color, the network's options and --bank"
+        )
+    if bank.scale != model.scale:
+        raise TrainError(
+            f"network '{recipe.network.name}' enlarges x{model.scale}, the bank's pairs x{bank.scale}; "
+            "check the network's scale, the mix and --bank"
+        )
+    if recipe.patch % multiple or recipe.patch > bank.size:
+        raise TrainError(
+            f"patch is {recipe.patch}; expected a multiple of {multiple}, at most the bank's {bank.size}"
+        )
+    if recipe.batch % processes:
+        raise TrainError(f"a batch of {recipe.batch} does not split among {processes} processes evenly")
+
+
+def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2015), or AdamW with the recipe's weight decay (Loshchilov and Hutter 2019)."""
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, recipe.rate)
+    return torch.optim.AdamW(parameters, recipe.rate, weight_decay=recipe.weight_decay)
+
+
+def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:
+    """Copy the tensors whose name and shape agree; gives how many. Raises TrainError when none does."""
+    own = model.state_dict()
+    matching = {
+        name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
+    }
+    if not matching:
+        raise TrainError("no tensor of the starting checkpoint fits this network; check --start")
+    model.load_state_dict({**own, **matching})
+    return len(matching)
+
+
+def default_precision() -> str:
+    """bf16 where the hardware multiplies it, else float32."""
+    if torch.cuda.is_available():
+        return "bf16-mixed"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
