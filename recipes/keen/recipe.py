@@ -9,7 +9,6 @@ from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
 
 COMMON = {
     "mix": "keen",
-    "bank": "keen",
     "bank_items": 24_000,
     "steps": 50_000,
     "rate": 6e-4,
@@ -20,6 +19,7 @@ COMMON = {
 TEACHER = Recipe(
     name="keen-teacher",
     network=NetworkSpec("keen", {"scale": 1, "head": 48, "trunk": 96, "blocks": 4, "embedding": 32}),
+    bank="keen",
     **COMMON,
 )
 RECIPE = Recipe(

@@ -77,6 +77,11 @@ def load_teacher(spec: TeacherSpec) -> nn.Module:
         if spec.checkpoint is None:
             return freeze(build(spec.network.name, **spec.network.options))
         path = Path(spec.checkpoint)
+        if not path.exists():
+            raise TrainError(
+                f"the teacher's run '{path}' is not there; train it with `keenframe-train reproduce`, name another "
+                "in the recipe, or take the student alone with `fit --control`"
+            )
         network, state = load_any(path)
     found = Recipe.from_json(state["recipe"]).network
     if found.name != spec.network.name:

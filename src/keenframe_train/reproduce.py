@@ -11,6 +11,7 @@ import json
 import math
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
 from keenframe_train.checkpoint import load_checkpoint
@@ -155,7 +156,8 @@ def _evaluate(
         if before.get("key") == whole:
             return before
     networks = {
-        name: load_any(path)[0].to(fabric.device) for name, path in zip(folders, weights, strict=True)
+        name: load_any(path)[0].to(fabric.device, memory_format=torch.channels_last)
+        for name, path in zip(folders, weights, strict=True)
     }
     subject = Subject(networks, student.color, window)
     kinds = mix(student.mix).validation

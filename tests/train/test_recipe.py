@@ -27,7 +27,8 @@ def test_the_first_checkpoints_knew_keen_alone() -> None:
         "shares": load_recipe("keen").shares, "validate_every": 5000, "save_every": 1000,
         "description": "Sharpens call frames of any damage at their own size",
     }  # fmt: skip
-    assert Recipe.from_json(json.dumps(old)) == load_recipe("keen")
+    today = dataclasses.replace(load_recipe("keen"), teachers=(), distill={})
+    assert Recipe.from_json(json.dumps(old)) == today
 
 
 @pytest.mark.parametrize(
