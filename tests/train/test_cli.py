@@ -68,6 +68,7 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
         (["fit", "nope", "--data", "."], "no recipe 'nope'"),
         (["bank", "keen", "--data", "missing"], "data folder 'missing' does not exist"),
         (["export", "none.pt", "--data", "."], "checkpoint 'none.pt' does not exist"),
+        (["reproduce", "edsr-plain", "--data", "missing"], "data folder 'missing' does not exist"),
         (["evaluate", "--data", "missing"], "data folder 'missing' does not exist"),
     ],
 )
@@ -80,7 +81,8 @@ def test_bad_input_is_one_clear_line(arguments: list[str], message: str, tmp_pat
 
 def test_help_names_the_commands() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    assert all(name in text for name in ("bank", "fit", "export", "evaluate"))
+    commands = ("frames", "patches", "pairs", "render", "leaks", "bank", "fit", "int8", "reproduce", "export", "evaluate")
+    assert all(name in text for name in commands)
 
 
 def test_unsharp_mask_sharpens_edges_and_leaves_flat() -> None:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from lightning_fabric import Fabric
 from PIL import Image
+from typer.testing import CliRunner
 
 from keenframe_train import reproduce as module
 from keenframe_train.checkpoint import load_checkpoint
+from keenframe_train.cli import app
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import RUNS, Budget, Claim, load_experiment, make_plan
 from keenframe_train.nets.network import parameters
@@ -154,6 +156,21 @@ def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="defines no TEACHER"):
         load_experiment("keen-x2")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_what_was_written(data: Path, tmp_path: Path, monkeypatch) -> None:
+    asked = {}
+
+    def pretend(experiment, data, out, **options):
+        asked.update(options, name=experiment.name, out=out)
+        out.mkdir(parents=True)
+        (out / "table.md").write_text("| a table |")
+
+    monkeypatch.setattr(module, "reproduce", pretend)
+    words = ["reproduce", "edsr-plain", "--data", str(data), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    done = CliRunner().invoke(app, [*words, "--budget", "smoke", "--limit", "2"])
+    assert done.exit_code == 0 and "| a table |" in done.output, done.output
+    assert (asked["name"], asked["budget"], asked["limit"]) == ("edsr-plain", "smoke", 2)
 
 
 def test_a_network_that_is_broken_fails_its_smoke(data: Path, tmp_path: Path, monkeypatch) -> None:
