@@ -34,11 +34,6 @@ def radius(config: KeenConfig) -> int:
     return -(-(trunk + ends) // config.scale // multiple) * multiple
 
 
-def parameters(config: KeenConfig) -> int:
-    """Trained weights of a network of this shape."""
-    return sum(p.numel() for p in Keen(config).parameters())
-
-
 def write_model(path: Path, graph: onnx.ModelProto, spec: ModelSpec) -> None:
     """Save the graph with the spec in its metadata, whole or not at all."""
     del graph.metadata_props[:]

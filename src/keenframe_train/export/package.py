@@ -22,7 +22,6 @@ from keenframe_train.evaluate.metrics import psnr
 from keenframe_train.export.onnx_file import (
     Parity,
     check_parity,
-    parameters,
     radius,
     run_session,
     to_graph,
@@ -31,6 +30,7 @@ from keenframe_train.export.onnx_file import (
 from keenframe_train.export.quantize import Pair, quantize
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
+from keenframe_train.nets.network import parameters
 
 INT8_LOSS_LIMIT = 0.1
 _LEARNED = re.compile(r"/(down|up|tail|first\.\d+|second\.\d+)/")
@@ -189,7 +189,7 @@ def export_model(
         enlarging="bicubic",
         condition={"kind": CONDITION_KIND, "size": 128},
         steady=True,
-        parameters=parameters(config),
+        parameters=parameters(model),
         recipe=str(state["recipe"]),
         training_data=training_data,
         measured={"validation windows, gain in dB": state["gains"], "steps": state["step"]},

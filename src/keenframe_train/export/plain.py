@@ -25,6 +25,7 @@ from keenframe_train.export.onnx_file import OPSET, PARITY_LIMIT, Parity, write_
 from keenframe_train.export.package import INT8_LOSS_LIMIT, Exported, halve_weights
 from keenframe_train.export.plain_int8 import attempts, luma_psnr, quantize_plain
 from keenframe_train.export.receptive import receptive_radius
+from keenframe_train.nets.network import parameters
 
 PEAK = 255.0
 ENGINES = ("onnxruntime", "openvino")
@@ -102,7 +103,7 @@ def export_plain(
         whole=radius is None,
         enlarging="bicubic",
         role=role,
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=parameters(network),
         recipe=recipe,
         training_data=training_data,
         measured=dict(measured or {}),
