@@ -236,6 +236,14 @@ def _open(folder: Path, key: dict[str, Any], shape: tuple[int, ...]) -> tuple[np
     )
 
 
+def check_cacheable(batches: BankBatches) -> None:
+    """Raises TrainError for batches with colour jitter: no cached teacher has seen those colours."""
+    if batches.jitter:
+        raise TrainError(
+            "colour jitter changes the pictures after their outputs were cached; let the teacher run in training"
+        )
+
+
 class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """`BankBatches` with the teachers' outputs: item k is (degraded, pristine, condition, outputs) of step k.
 
@@ -252,10 +260,7 @@ class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
                     f"the cache holds {cache.outputs.shape}, the bank {batches.bank.pristine.shape}; "
                     "make it anew from this bank"
                 )
-        if getattr(batches, "jitter", 0):
-            raise TrainError(
-                "colour jitter changes the pictures after their outputs were cached; let the teacher run in training"
-            )
+        check_cacheable(batches)
         self.batches, self.caches = batches, tuple(caches)
 
     def __len__(self) -> int:
