@@ -6,7 +6,7 @@ import json
 import pytest
 
 from keenframe_train.errors import TrainError
-from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec, epoch_steps, load_recipe
+from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec, epoch_steps
 from keenframe_train.schedule import Standing, learning_rate
 
 DISTILLED = Recipe(
