@@ -100,6 +100,15 @@ def test_a_cut_leaves_no_ghost(engine: str, steady_model: Path) -> None:
         assert np.array_equal(np.asarray(sharpener.sharpen(second, still=False)), expected)
 
 
+def test_another_strength_shows_at_once(engine: str, steady_model: Path) -> None:
+    luma = noise(9)
+    with Sharpener(steady_model, engine=engine, threads=1) as sharpener:
+        expected = np.asarray(sharpener.sharpen(luma, 0.5))
+        for strength in (1.0, 0.0, 2.0):
+            sharpener.sharpen(luma, strength, still=False)
+        assert np.array_equal(np.asarray(sharpener.sharpen(luma, 0.5, still=False)), expected)
+
+
 def test_a_steady_model_at_twice_the_size(engine: str, tmp_path: Path) -> None:
     path = build(tmp_path / "x2.onnx", amount=0.5, scale=2, conditioned=False, steady=True)
     luma = noise(7)

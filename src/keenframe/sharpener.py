@@ -178,7 +178,7 @@ class Sharpener:
                 blocks: Plane = self._engine.run_residual(source, condition, expert)
             else:
                 steadier = None if still else self._steadier
-                past = steadier.look(source) if steadier is not None else None
+                past = steadier.look(source, strength) if steadier is not None else None
                 blocks = self._engine.run(source, condition, strength, expert, past)
                 if steadier is not None:
                     steadier.remember(blocks)

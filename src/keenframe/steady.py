@@ -34,28 +34,30 @@ class Steadier:
         self._scale = scale
         self._luma: NDArray[np.uint8] | None = None
         self._past: Past | None = None
+        self._strength = 1.0
         self._remembered = False
 
-    def look(self, luma: NDArray[np.uint8]) -> Past:
-        """What is to be kept for `luma`, (H, W) uint8 in multiples of 4: nothing when it begins a stream, or when
-        there is no result of the frame before (`remember`), because an engine failed on it."""
+    def look(self, luma: NDArray[np.uint8], strength: float = 1.0) -> Past:
+        """What is to be kept for `luma`, (H, W) uint8 in multiples of 4, sharpened with `strength`.
+
+        Nothing at the beginning of a stream, after a change of size or strength, and where the last frame has left
+        no result (`remember`) because its engine failed.
+        """
         height, width = luma.shape
         if self._luma is None or self._past is None or self._luma.shape != luma.shape:
             rows, columns = height * self._scale // 4, width * self._scale // 4
-            self._luma = luma.copy()
+            self._luma = np.empty_like(luma, order="C")
             self._past = Past(np.zeros((rows, columns, 16), np.uint8), np.zeros((rows, columns), np.float32))
             self._remembered = False
-            return self._past
-        if not self._remembered:
+        if self._remembered and strength == self._strength:
+            keep = SHARE * np.clip(1 - block_change(luma, self._luma) / CHANGE, 0, 1)
+            if self._scale > 1:
+                keep = np.repeat(np.repeat(keep, self._scale, 0), self._scale, 1)
+            self._past.keep[:] = keep
+        else:
             self._past.keep[:] = 0
-            np.copyto(self._luma, luma)
-            return self._past
-        self._remembered = False
-        keep = SHARE * np.clip(1 - block_change(luma, self._luma) / CHANGE, 0, 1)
-        if self._scale > 1:
-            keep = np.repeat(np.repeat(keep, self._scale, 0), self._scale, 1)
-        self._past.keep[:] = keep
         np.copyto(self._luma, luma)
+        self._strength, self._remembered = strength, False
         return self._past
 
     def remember(self, blocks: NDArray[np.uint8]) -> None:
@@ -66,7 +68,7 @@ class Steadier:
 
     def reset(self) -> None:
         """Forget the stream."""
-        self._luma = self._past = None
+        self._remembered = False
 
 
 def block_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float32]:

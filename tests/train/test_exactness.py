@@ -16,13 +16,16 @@ import torch
 from lightning_fabric import Fabric
 
 from keenframe_train.checkpoint import load_checkpoint
-from keenframe_train.data.bank import Bank, build_bank
+from keenframe_train.data.bank import build_bank, open_bank
 from keenframe_train.data.images import find_images
 from keenframe_train.data.presets import mix
 from keenframe_train.data.validation import validation_samples
+from keenframe_train.errors import TrainError
 from keenframe_train.history import read_history
 from keenframe_train.loop import fit
+from keenframe_train.nets.registry import build
 from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
+from keenframe_train.start import check_fit
 
 from .fit_child import first_gradients
 
@@ -56,9 +59,7 @@ def child(
 
 def alone(recipe: Recipe, pairs: Path, data: Path, out: Path) -> dict[str, Any]:
     """The same run in this process, without any mishap; its last checkpoint."""
-    from keenframe_train.data.bank import open_bank
-
-    bank: Bank = open_bank(pairs)
+    bank = open_bank(pairs)
     samples = validation_samples(find_images(data / "val"), mix(recipe.mix).validation, 1, 96, color="rgb")
     fit(
         recipe,
@@ -133,7 +134,9 @@ def test_two_processes_do_what_one_does(pairs: Path, data: Path, tmp_path: Path)
             assert together["terms"] == pytest.approx(alike["terms"], rel=1e-3, abs=1e-9)
 
 
-def test_a_batch_that_does_not_split_is_refused(pairs: Path, data: Path, tmp_path: Path) -> None:
-    process = child(pairs, data, tmp_path / "two", replace(RECIPE, batch=3), 2, wait_at=-1)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0 and "a batch of 3 does not split among 2 processes" in errors
+def test_a_batch_that_does_not_split_is_refused(pairs: Path) -> None:
+    recipe = replace(RECIPE, batch=3)
+    model = build(recipe.network.name, **recipe.network.options)
+    check_fit(recipe, model, open_bank(pairs), processes=3)
+    with pytest.raises(TrainError, match="a batch of 3 does not split among 2 processes"):
+        check_fit(recipe, model, open_bank(pairs), processes=2)
