@@ -23,7 +23,7 @@ from .conftest import picture
 TINY = """
 from keenframe_train.recipe import NetworkSpec, Recipe
 TINY = NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1})
-RECIPE = Recipe(name="tiny", network=TINY, batch=2, patch=64, bank_items=16,
+RECIPE = Recipe(name="tiny", network=TINY, batch=2, patch=64, bank_items=16, bank_size=96,
                 steps=6, validate_every=3, save_every=3)
 """
 
@@ -73,6 +73,11 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     [
         (["fit", "nope", "--data", "."], "no recipe 'nope'"),
         (["bank", "keen", "--data", "missing"], "data folder 'missing' does not exist"),
+        (
+            ["reproduce", "keen", "--data", ".", "--precision", "f7"],
+            "cannot train on 1 x auto in f7: Precision",
+        ),
+        (["reproduce", "keen", "--data", ".", "--device", "abacus"], "cannot train on 1 x abacus"),
         (["export", "none.pt", "--data", "."], "checkpoint 'none.pt' does not exist"),
         (["reproduce", "edsr-plain", "--data", "missing"], "data folder 'missing' does not exist"),
         (["evaluate", "--data", "missing"], "data folder 'missing' does not exist"),

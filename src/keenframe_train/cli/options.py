@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from keenframe_train.data.validation import Sample
     from keenframe_train.recipe import Recipe
 
@@ -22,7 +24,35 @@ RecipeName = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run's folder, or its best.pt.")]
 
+Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")]
+
 WINDOWS, WINDOW = 4, 256  # validation windows of each category and kind, and their edge
+
+
+def launched(precision: str, device: str = "auto", devices: str = "auto", nodes: int = 1) -> Fabric:
+    """Fabric, started on all processes. precision "auto" takes bfloat16 where the processor or GPU multiplies it.
+
+    Raises TrainError for what it does not know or this machine does not have.
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    from keenframe_train.errors import TrainError
+    from keenframe_train.start import default_precision
+
+    if devices != "auto" and not (devices.isdecimal() and int(devices)):
+        raise TrainError(f"--devices is a number from 1 up, or auto; got '{devices}'")
+    try:
+        fabric = Fabric(
+            accelerator=device,
+            devices=devices if devices == "auto" else int(devices),
+            num_nodes=nodes,
+            precision=default_precision() if precision == "auto" else precision,  # type: ignore[arg-type]
+        )
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise TrainError(f"cannot train on {devices} x {device} in {precision}: {error}") from error
+    fabric.launch()
+    return fabric
 
 
 def bank_folder(given: Path | None, name: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from keenframe_train.cli.options import Data, RecipeName, out
+from keenframe_train.cli.options import Data, Precision, RecipeName, launched, out
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def reproduce(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
-    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    precision: Precision = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that make pairs and batches.")] = 2,
 ) -> None:
     """Train teacher, control and distilled student; compare them on the same pictures; write table and pictures.
@@ -52,22 +52,14 @@ def reproduce(
     """
     import os
 
-    from lightning_fabric import Fabric
-
     from keenframe_train.experiment import load_experiment
     from keenframe_train.perceptual import VARIABLE
     from keenframe_train.reproduce import reproduce as run
-    from keenframe_train.start import default_precision
 
     experiment = load_experiment(recipe)
     if perceptual is not None:
         os.environ[VARIABLE] = str(perceptual)
-    fabric = Fabric(
-        accelerator=device,
-        devices=devices,
-        precision=default_precision() if precision == "auto" else precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    fabric = launched(precision, device, str(devices))
     where = folder or Path("runs") / "reproduce" / experiment.name
     run(
         experiment, data, where, budget=budget, bank=bank, steps=steps, steps_teacher=steps_teacher, limit=limit,

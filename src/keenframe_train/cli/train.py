@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe_train.cli.options import Data, RecipeName, Run, bank_folder, best_of, in_words, judged_on, out
+from keenframe_train.cli.options import (
+    Data,
+    Precision,
+    RecipeName,
+    Run,
+    bank_folder,
+    best_of,
+    in_words,
+    judged_on,
+    launched,
+    out,
+)
 
 if TYPE_CHECKING:
     from keenframe_train.data.bank import Bank
@@ -62,7 +73,7 @@ def fit(
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint whose fitting weights are copied in first.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    precision: Precision = "auto",
     devices: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",
     nodes: Annotated[int, typer.Option(help="Machines, when started by torchrun on each.")] = 1,
     workers: Annotated[
@@ -77,11 +88,8 @@ def fit(
     ] = None,
 ) -> None:
     """Train a recipe; makes its bank when there is none, and resumes an interrupted run exactly."""
-    from lightning_fabric import Fabric
-
     from keenframe_train.loop import fit as run_fit
     from keenframe_train.recipe import load_recipe
-    from keenframe_train.start import default_precision
 
     loaded = load_recipe(recipe)
     if control:
@@ -91,13 +99,7 @@ def fit(
         loaded = dataclasses.replace(loaded, steps=steps, validate_every=every)
     pairs = _pairs(loaded, data, folder, items, workers)
     samples = judged_on(loaded, data)
-    fabric = Fabric(
-        accelerator="auto",
-        devices=devices if devices == "auto" else int(devices),
-        num_nodes=nodes,
-        precision=default_precision() if precision == "auto" else precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    fabric = launched(precision, devices=devices, nodes=nodes)
     where = run or Path("runs") / loaded.name
     result = run_fit(
         loaded, pairs, samples, where, fabric=fabric, start=start, workers=workers, stop_after=stop_after,
