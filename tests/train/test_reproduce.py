@@ -19,6 +19,7 @@ from keenframe_train.reproduce import reproduce, smoke
 from keenframe_train.reproduction.compare import Score, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
+from keenframe_train.reproduction.ship import ship
 from keenframe_train.reproduction.tables import BEGIN, END
 
 from .conftest import picture
@@ -70,7 +71,14 @@ def test_smoke(name: str, data: Path, tmp_path: Path) -> None:
     results = smoke(RECIPES / name / "recipe.py", data, tmp_path)
     for by_category in results["quality"].values():
         assert by_category.keys() == {"all", "faces", "text"}
-        assert by_category["all"].keys() == {"input", "bicubic", "unsharp mask", "control", "student", "teacher"}
+        assert by_category["all"].keys() == {
+            "input",
+            "bicubic",
+            "unsharp mask",
+            "control",
+            "student",
+            "teacher",
+        }
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {"results.json", "results.csv", "table.md", "gains.png", "teacher", "control", "student"}
     assert {f"before-after-{kind}.png" for kind in results["quality"]} <= names
@@ -78,9 +86,7 @@ def test_smoke(name: str, data: Path, tmp_path: Path) -> None:
     assert bool(results["notes"]) == left_out
 
 
-def test_interrupted_continued_done_once(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_continued_done_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, bank, sets = tmp_path / "out", tmp_path / "bank", tmp_path / "s"
     (sets / "Set5").mkdir(parents=True)
     Image.fromarray(picture(5, 65, 70)).save(sets / "Set5" / "a.png")
@@ -111,7 +117,9 @@ def test_interrupted_continued_done_once(
     assert load_checkpoint(out / "control" / "last.pt")["step"] == 5
     assert results["networks"]["teacher"]["steps"] == 3 and results["sets"]["Set5"]["student"]["psnr"] > 20
     text = readme.read_text()
-    assert "| **student** |" in text and "| bicubic |" in text and "old" not in text and text.endswith("end\n")
+    assert (
+        "| **student** |" in text and "| bicubic |" in text and "old" not in text and text.endswith("end\n")
+    )
     assert "34.84" in text and "372,803" in text
     stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert run() == results and len(calls) == 4
@@ -137,6 +145,20 @@ def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "scores.jsonl").read_text().startswith(before)
 
 
+def test_the_student_as_a_model_file(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("keenframe_train.export.plain", reason="RGB networks are not exported yet")
+    options = {"budget": "smoke", "bank": tmp_path / "bank", "limit": 1, "models": tmp_path / "models"}
+    reproduce(load_experiment("srresnet-separable-int8"), data, tmp_path / "out", **options, fabric=cpu())
+    names = {path.name for path in (tmp_path / "models").iterdir()}
+    assert names == {"srresnet-separable-int8.onnx", "srresnet-separable-int8-int8.onnx"}
+
+
+def test_luma_students_have_their_own_export(tmp_path: Path) -> None:
+    recipe = load_experiment("keen").recipe
+    with pytest.raises(TrainError, match="is exported with `keenframe-train export"):
+        ship(recipe, {}, tmp_path / "student", tmp_path, None, [])
+
+
 def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:
     experiment = load_experiment("edsr-plain")
     with pytest.raises(TrainError, match=r"has no budget 'huge'; it has smoke, cpu, report"):
@@ -160,7 +182,9 @@ def test_a_network_that_is_broken_fails_its_smoke(data: Path, tmp_path: Path, mo
 
 def test_the_pictures_are_chosen_by_rule() -> None:
     scores = [Score("r1", "a", f"{i}", "input", 30.0, 0.9) for i in range(5)]
-    scores += [Score("r1", "a", f"{i}", "student", 30.0 + gain, 0.9) for i, gain in enumerate((3, 1, 2, 5, 4))]
+    scores += [
+        Score("r1", "a", f"{i}", "student", 30.0 + gain, 0.9) for i, gain in enumerate((3, 1, 2, 5, 4))
+    ]
     assert [(rank, s.name) for rank, s in chosen(scores, "r1", "input")] == [
         ("best", "3"), ("median", "0"), ("worst", "1"),
     ]  # fmt: skip
