@@ -35,6 +35,9 @@ def reproduce(
     readme: Annotated[
         Path | None, typer.Option(help="README whose measured section is written anew.")
     ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder for the student's ONNX files, float and INT8 [none].")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
@@ -65,7 +68,7 @@ def reproduce(
     where = folder or Path("runs") / "reproduce" / experiment.name
     run(
         experiment, data, where, budget=budget, bank=bank, steps=steps, steps_teacher=steps_teacher, limit=limit,
-        sets=sets, readme=readme, fabric=fabric, workers=max(1, workers),
+        sets=sets, readme=readme, models=models, fabric=fabric, workers=max(1, workers),
     )  # fmt: skip
     if fabric.is_global_zero:
         out.print((where / "table.md").read_text(), soft_wrap=True, markup=False, highlight=False)

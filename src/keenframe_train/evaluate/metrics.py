@@ -25,7 +25,9 @@ def ssim(plane: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
     Thousands of pictures are judged here, and OpenCV, which the runtime does without, is at hand.
     """
     if plane.ndim != 2 or plane.shape != reference.shape or min(plane.shape) < 2 * RADIUS + 1:
-        raise ValueError(f"ssim needs two planes of one shape, 11x11 or more; got {plane.shape}, {reference.shape}")
+        raise ValueError(
+            f"ssim needs two planes of one shape, 11x11 or more; got {plane.shape}, {reference.shape}"
+        )
     x, y = plane.astype(np.float64), reference.astype(np.float64)
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
