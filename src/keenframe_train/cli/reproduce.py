@@ -52,7 +52,7 @@ def reproduce(
     from lightning_fabric import Fabric
 
     from keenframe_train.experiment import load_experiment
-    from keenframe_train.loop import default_precision
+    from keenframe_train.start import default_precision
     from keenframe_train.perceptual import VARIABLE
     from keenframe_train.reproduce import reproduce as run
 
