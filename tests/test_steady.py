@@ -41,17 +41,33 @@ def test_what_stands_still_is_kept_and_what_moves_is_not(scale: int) -> None:
     past = steadier.look(moved)
     assert past.keep.shape == blocks.shape[:2] and np.array_equal(past.previous, blocks)
     assert np.allclose(past.keep[:, : 7 * scale], SHARE) and not past.keep[:, 8 * scale :].any()
+    steadier.remember(blocks)
     faint = moved + np.uint8(1) * (moved < 255)
     assert np.allclose(steadier.look(faint).keep[:, : 7 * scale], SHARE * (1 - 1 / CHANGE), atol=0.02)
 
 
 def test_a_stream_begins_anew_at_another_size_and_after_a_reset() -> None:
     steadier = Steadier(1)
-    steadier.look(noise(4))
-    assert steadier.look(noise(4)).keep.all()
-    assert not steadier.look(noise(4, 64, 64)).keep.any()
+
+    def kept(luma: np.ndarray) -> np.ndarray:
+        keep = steadier.look(luma).keep.copy()
+        steadier.remember(np.zeros((*keep.shape, 16), np.uint8))
+        return keep
+
+    assert not kept(noise(4)).any() and kept(noise(4)).all()
+    assert not kept(noise(4, 64, 64)).any() and kept(noise(4, 64, 64)).all()
     steadier.reset()
-    assert not steadier.look(noise(4, 64, 64)).keep.any()
+    assert not kept(noise(4, 64, 64)).any()
+
+
+def test_after_a_frame_without_a_result_nothing_is_kept() -> None:
+    steadier = Steadier(1)
+    blocks = np.full((12, 16, 16), 9, np.uint8)
+    steadier.look(noise(4))  # the engine failed: there is no result to remember
+    assert not steadier.look(noise(4)).keep.any()
+    steadier.remember(blocks)
+    assert steadier.look(noise(4)).keep.all()
+    assert not steadier.look(noise(4)).keep.any()
 
 
 @pytest.fixture
@@ -130,6 +146,8 @@ def test_descriptions_that_cannot_be() -> None:
         ModelSpec("x", route=(1.0, 2.0), condition=dict(CONDITION))
     with pytest.raises(ModelError, match="luma"):
         ModelSpec("x", color="rgb", steady=True)
+    with pytest.raises(ModelError, match="steady with size_multiple=2"):
+        ModelSpec("x", scale=2, size_multiple=2, radius=0, steady=True)
     with pytest.raises(ModelError, match="route"):
         ModelSpec.from_json('{"name": "x", "route": "left"}')
     spec = ModelSpec("x", route=ROUTE, steady=True, condition=dict(CONDITION))

@@ -34,15 +34,23 @@ class Steadier:
         self._scale = scale
         self._luma: NDArray[np.uint8] | None = None
         self._past: Past | None = None
+        self._remembered = False
 
     def look(self, luma: NDArray[np.uint8]) -> Past:
-        """What is to be kept for `luma`, (H, W) uint8 in multiples of 4: nothing when it begins a stream."""
+        """What is to be kept for `luma`, (H, W) uint8 in multiples of 4: nothing when it begins a stream, or when
+        there is no result of the frame before (`remember`), because an engine failed on it."""
         height, width = luma.shape
         if self._luma is None or self._past is None or self._luma.shape != luma.shape:
             rows, columns = height * self._scale // 4, width * self._scale // 4
             self._luma = luma.copy()
             self._past = Past(np.zeros((rows, columns, 16), np.uint8), np.zeros((rows, columns), np.float32))
+            self._remembered = False
             return self._past
+        if not self._remembered:
+            self._past.keep[:] = 0
+            np.copyto(self._luma, luma)
+            return self._past
+        self._remembered = False
         keep = SHARE * np.clip(1 - block_change(luma, self._luma) / CHANGE, 0, 1)
         if self._scale > 1:
             keep = np.repeat(np.repeat(keep, self._scale, 0), self._scale, 1)
@@ -54,6 +62,7 @@ class Steadier:
         """Keep a copy of the result that followed the last `look`."""
         if self._past is not None:
             np.copyto(self._past.previous, blocks)
+            self._remembered = True
 
     def reset(self) -> None:
         """Forget the stream."""

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from keenframe_train.errors import TrainError
-from keenframe_train.nets.keen import Keen
 
 GRID = 16  # affinities compare at most GRID x GRID positions, so their memory is bounded: 256 x 256 a picture
 ORIENTATIONS = 8
@@ -23,12 +22,9 @@ CELLS = 4  # cells along a descriptor's edge, as in SIFT
 def default_taps(module: nn.Module) -> tuple[str, ...]:
     """Names of the submodules whose outputs are worth comparing, shallow to deep.
 
-    A network's own `taps`; for `keen`, whose `body` runs the layers of its blocks and not the blocks, the layers.
-    Raises TrainError for a network that names none.
+    A network's own `taps`. Raises TrainError for a network that names none.
     """
     names = tuple(getattr(module, "taps", ()))
-    if not names and isinstance(module, Keen):
-        names = ("down", *(f"blocks.{index}.second" for index in range(len(module.blocks))), "up")
     if not names:
         raise TrainError(f"{type(module).__name__} names no taps; name the layers to compare")
     return names

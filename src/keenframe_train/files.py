@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to; it takes the name `path` when the block ends well and vanishes when it does not.

@@ -16,7 +16,7 @@ from keenframe_train.losses import Losses
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
 from keenframe_train.recipe import Recipe, TeacherSpec
-from keenframe_train.teachers import CachedBatches, Turned, cache_teacher
+from keenframe_train.teachers import CachedBatches, Turned, cache_teacher, check_cacheable
 
 
 class Lesson(nn.Module):
@@ -43,9 +43,18 @@ class Lesson(nn.Module):
         return total + taught, terms | more
 
     def cached(self, batches: BankBatches, folder: Path, fabric: Fabric) -> CachedBatches:
-        """The batches with the teachers' outputs, which are made where they are missing, below `folder`."""
+        """The batches with the teachers' outputs, which are made where they are missing, below `folder`.
+
+        Raises TrainError, before any teacher has run, for a run without teachers and for one whose teachers answer
+        anew at every step: turned ones, and those of jittered batches.
+        """
         if self.distillation is None:
             raise TrainError("a teacher cache needs a recipe with teachers; leave it out for a control")
+        check_cacheable(batches)
+        if any(isinstance(teacher, Turned) for teacher in self.distillation.teachers):
+            raise TrainError(
+                "a turned teacher gives another answer at every step; leave the teacher cache out, or turned=False"
+            )
         caches = []
         for teacher in self.distillation.teachers:
             with fabric.rank_zero_first(), fabric.autocast():

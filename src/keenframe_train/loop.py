@@ -99,8 +99,7 @@ def fit(
     quality: dict[str, Quality] = {}
     if last.exists():
         state = load_checkpoint(last)
-        if Recipe.from_json(state["recipe"]).to_json() != recipe.to_json():
-            raise TrainError(_STALE.format(folder=out))
+        _check_same(recipe, state, out)
         model.load_state_dict(state["model"])
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
@@ -111,8 +110,10 @@ def fit(
         standing = Standing(**state.get("standing", {"score": state.get("best_score", -math.inf)}))
         quality = {kind: Quality(**values) for kind, values in state.get("quality", {}).items()}
         step, seconds = state["step"], state.get("seconds", 0.0)
-    elif fabric.is_global_zero:
-        best.unlink(missing_ok=True)
+    elif fabric.is_global_zero and best.exists():
+        # Of a run that was killed before it saved itself. Somebody else's weights are not to be lost.
+        _check_same(recipe, load_checkpoint(best), out)
+        best.unlink()
 
     def checkpoint() -> dict[str, Any]:
         adapters = {} if lesson.distillation is None else lesson.distillation.state_dict()
@@ -204,6 +205,11 @@ def fit(
         write_figures(out, recipe)
     fabric.barrier()
     return FitResult(best, quality)
+
+
+def _check_same(recipe: Recipe, state: dict[str, Any], out: Path) -> None:
+    if Recipe.from_json(state["recipe"]).to_json() != recipe.to_json():
+        raise TrainError(_STALE.format(folder=out))
 
 
 @torch.no_grad()

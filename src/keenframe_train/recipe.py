@@ -107,7 +107,7 @@ class Recipe:
             raise TrainError(
                 f"recipe '{self.name}': patches of {self.patch} do not fit bank_size {self.bank_size}"
             )
-        features = sorted({"features", "fakd"} & set(self.distill))
+        features = sorted({"features", "fakd"} & {name for name, weight in self.distill.items() if weight})
         if features and any(teacher.turned for teacher in self.teachers):
             raise TrainError(
                 f"recipe '{self.name}': a turned teacher's {', '.join(features)} lie elsewhere than the student's; "

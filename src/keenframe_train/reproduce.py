@@ -17,19 +17,20 @@ from lightning_fabric import Fabric
 from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.data.bank import Bank, build_bank
 from keenframe_train.data.folders import train_and_validation
-from keenframe_train.data.images import ImageFile
+from keenframe_train.data.images import ImageFile, first_of_each
 from keenframe_train.data.presets import mix
 from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import RUNS, Experiment, Plan, load_experiment, make_plan
+from keenframe_train.files import write_text
 from keenframe_train.loop import fit
 from keenframe_train.nets.load import load_any
 from keenframe_train.recipe import Recipe
-from keenframe_train.reproduction.compare import Subject, compare, digest, on_set, sets_below
+from keenframe_train.reproduction.compare import Subject, compare, digest, names, on_set, sets_below
 from keenframe_train.reproduction.pictures import before_after, write_figure
 from keenframe_train.reproduction.results import ALL, Results, about_network, machine, means
 from keenframe_train.reproduction.ship import ship
-from keenframe_train.reproduction.tables import markdown, to_csv, write_readme, write_text
+from keenframe_train.reproduction.tables import markdown, to_csv, write_readme
 from keenframe_train.schedule import Standing
 
 SANE_LOSS = 3.0  # dB that a network of a few steps may stand below its input; broken ones stand far lower
@@ -85,7 +86,7 @@ def reproduce(
         fit(recipe, pairs(), windows(), out / name, fabric=fabric, workers=workers)
     results: Results = {}
     if fabric.is_global_zero:
-        files = _first_of_each(held_out, limit)
+        files = first_of_each(held_out, limit)
         results = _evaluate(experiment, plan, budget, files, out, sets_below(sets or data), fabric)
         if readme is not None:
             write_readme(readme, (out / "table.md").read_text())
@@ -137,11 +138,16 @@ def _evaluate(
     folders = {name: out / name for name in ("control", "student", "teacher")}
     student, window = plan.runs["student"], plan.budget.evaluation_window
     weights = [folder / "best.pt" for folder in folders.values()]
-    names = [f"{file.category}/{file.path.name}" for file in files]
     sets = sets if experiment.report.sets else []
     key = digest(*weights, student.mix, window)
     whole = digest(
-        key, names, [str(p) for p in sets], plan.budget, experiment.report, plan.notes, str(fabric.device)
+        key,
+        names(files),
+        [str(p) for p in sets],
+        plan.budget,
+        experiment.report,
+        plan.notes,
+        str(fabric.device),
     )
     if (out / "results.json").exists():
         before: Results = json.loads((out / "results.json").read_text())
@@ -176,8 +182,3 @@ def _evaluate(
     # Last, because it is what says that all is done.
     write_text(out / "results.json", json.dumps(results, indent=1))
     return results
-
-
-def _first_of_each(files: list[ImageFile], limit: int | None) -> list[ImageFile]:
-    categories = sorted({file.category for file in files})
-    return [file for c in categories for file in [f for f in files if f.category == c][:limit]]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
+from keenframe.engines.cpu import has_bf16
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
 from keenframe_train.recipe import Recipe
@@ -59,5 +58,4 @@ def default_precision() -> str:
     """bf16 where the hardware multiplies it, else float32."""
     if torch.cuda.is_available():
         return "bf16-mixed"
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+    return "bf16-mixed" if has_bf16() else "32-true"

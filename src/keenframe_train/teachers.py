@@ -25,7 +25,6 @@ from keenframe_train.data.images import dihedral
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
 from keenframe_train.frozen import freeze
-from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 
 STEPS = 64  # stored steps to a code value
@@ -41,9 +40,7 @@ class Traits:
 
 
 def traits(module: nn.Module) -> Traits:
-    """The traits of `keen` or of any network that states them as attributes (scale 1 and RGB if it does not)."""
-    if isinstance(module, Keen):
-        return Traits(module.config.scale, 1, module.config.size_multiple)
+    """The traits that a network states as attributes; scale 1, RGB and any size where it does not."""
     return Traits(
         getattr(module, "scale", 1), getattr(module, "channels", 3), getattr(module, "size_multiple", 1)
     )
@@ -239,6 +236,14 @@ def _open(folder: Path, key: dict[str, Any], shape: tuple[int, ...]) -> tuple[np
     )
 
 
+def check_cacheable(batches: BankBatches) -> None:
+    """Raises TrainError for batches with colour jitter: no cached teacher has seen those colours."""
+    if batches.jitter:
+        raise TrainError(
+            "colour jitter changes the pictures after their outputs were cached; let the teacher run in training"
+        )
+
+
 class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """`BankBatches` with the teachers' outputs: item k is (degraded, pristine, condition, outputs) of step k.
 
@@ -255,10 +260,7 @@ class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
                     f"the cache holds {cache.outputs.shape}, the bank {batches.bank.pristine.shape}; "
                     "make it anew from this bank"
                 )
-        if getattr(batches, "jitter", 0):
-            raise TrainError(
-                "colour jitter changes the pictures after their outputs were cached; let the teacher run in training"
-            )
+        check_cacheable(batches)
         self.batches, self.caches = batches, tuple(caches)
 
     def __len__(self) -> int:

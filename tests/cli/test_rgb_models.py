@@ -145,6 +145,19 @@ def test_models_lists_the_research_models_apart(shelf: Path) -> None:
     assert listed == {"keen": "flagship", "edsr-plain": "research", "unet-rrdb-x4": "research"}
 
 
+def test_models_of_two_experts_name_both(shelf: Path) -> None:
+    build(
+        shelf / "keen.onnx",
+        route=(0.0,) * 129,
+        recipe='{"experts": [{"name": "keen"}, {"name": "keen-full"}]}',
+        measured={"experts": [{"gain": {"r1": 2.8464}, "steps": 3}, {"gain": {"call-full": 0.12}}]},
+    )
+    line = next(line for line in keenframe("models").out.splitlines() if line.startswith("keen"))
+    assert "keen + keen-full" in line and "r1 2.85 | call-full 0.12" in line
+    card = keenframe("models", "keen").out
+    assert "route: a rule of 129 numbers" in card and "0.0, 0.0" not in card
+
+
 def test_models_without_a_flagship(shelf: Path) -> None:
     (shelf / "keen.onnx").unlink()
     done = keenframe("models")

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from keenframe_train.cli import app
+from keenframe_train.cli import app, main
 from keenframe_train.data.codecs import CodecSetting, luma_frame
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.clips import ClipScore, Sending, clips_table, evaluate_clips, read_luma, send
@@ -27,13 +29,17 @@ RECIPE = Recipe(name="tiny", network=TINY, batch=2, patch=64, bank_items=16,
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keenframe_train", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The command in this process: a new one would load torch again, which takes longer than the command."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["keenframe-train", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
@@ -68,6 +74,7 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
         (["fit", "nope", "--data", "."], "no recipe 'nope'"),
         (["bank", "keen", "--data", "missing"], "data folder 'missing' does not exist"),
         (["export", "none.pt", "--data", "."], "checkpoint 'none.pt' does not exist"),
+        (["reproduce", "edsr-plain", "--data", "missing"], "data folder 'missing' does not exist"),
         (["evaluate", "--data", "missing"], "data folder 'missing' does not exist"),
     ],
 )
@@ -78,9 +85,29 @@ def test_bad_input_is_one_clear_line(arguments: list[str], message: str, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_the_package_is_a_command(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "keenframe_train", "bank", "keen", "--data", "missing"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("keenframe-train: data folder 'missing'") and "Traceback" not in done.stderr
+
+
 def test_help_names_the_commands() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    assert all(name in text for name in ("bank", "fit", "export", "evaluate"))
+    commands = (
+        "frames",
+        "patches",
+        "pairs",
+        "render",
+        "leaks",
+        "bank",
+        "fit",
+        "int8",
+        "reproduce",
+        "export",
+        "evaluate",
+    )
+    assert all(name in text for name in commands)
 
 
 def test_unsharp_mask_sharpens_edges_and_leaves_flat() -> None:

@@ -12,7 +12,7 @@ from keenframe.condition import band_statistics
 from keenframe_train.data.bank import Bank, build_bank, open_bank
 from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.degradations import resize
-from keenframe_train.data.folders import train_and_validation, validation_only
+from keenframe_train.data.folders import train_and_validation, training_only, validation_only
 from keenframe_train.data.images import (
     ImageFile,
     dihedral,
@@ -48,6 +48,30 @@ def test_folders_with_and_without_a_validation_part(data: Path, tmp_path: Path) 
         Image.fromarray(picture(index, 40, 40)).save(tmp_path / f"{index}.png")
     train, held_out = train_and_validation(tmp_path)
     assert (len(train), len(held_out)) == (8, 2)
+
+
+def test_pictures_of_a_validation_folder_are_never_trained_on(tmp_path: Path) -> None:
+    for folder, name in (("val/faces", "a"), ("faces", "b"), ("text", "c")):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(picture(1, 40, 40)).save(tmp_path / folder / f"{name}.png")
+    train, held_out = train_and_validation(tmp_path)
+    assert [f.path.stem for f in train] == ["b", "c"] and [f.path.stem for f in held_out] == ["a"]
+    assert training_only(tmp_path) == train and validation_only(tmp_path) == held_out
+    (tmp_path / "train-1").mkdir()
+    (tmp_path / "text/c.png").rename(tmp_path / "train-1/c.png")
+    assert [f.path.stem for f in train_and_validation(tmp_path)[0]] == ["c"]
+    with pytest.raises(TrainError, match="holds validation pictures alone"):
+        (tmp_path / "alone").mkdir()
+        (tmp_path / "val").rename(tmp_path / "alone/val")
+        train_and_validation(tmp_path / "alone")
+
+
+def test_one_picture_a_category_is_split_and_one_alone_is_refused() -> None:
+    files = [ImageFile(Path(f"{c}/0.png"), c) for c in "abcde"]
+    train, held_out = stratified_split(files, 0.2)
+    assert len(held_out) == 1 and len(train) == 4 and {*train, *held_out} == {*files}
+    with pytest.raises(TrainError, match="1 picture cannot be split"):
+        stratified_split(files[:1])
 
 
 def test_missing_empty_and_broken_data_are_named(tmp_path: Path) -> None:
@@ -187,3 +211,16 @@ def test_weights_draw_kinds_in_their_shares_and_light_items_less(bank: Bank) -> 
         assert weights[full][light].max() == pytest.approx(0.25 * weights[full][~light].max())
     drawn = BankBatches(bank, 64, 64, 3, seed=1, weights=np.eye(len(bank))[5])[0][2]
     assert bool((drawn == drawn[0]).all()) and np.array_equal(drawn[0].numpy(), bank.conditions[5])
+
+
+def test_shares_that_nothing_can_be_drawn_by_are_refused(bank: Bank) -> None:
+    with pytest.raises(TrainError, match="shares name r9; the bank's kinds are clean, r1"):
+        item_weights(bank, {"r9": 1.0}, light=1)
+    with pytest.raises(TrainError, match="none of the bank's 48 items"):
+        item_weights(bank, {"r2": 0.0}, light=1)
+
+
+def test_a_picture_too_small_to_validate_on_is_named(tmp_path: Path) -> None:
+    Image.fromarray(picture(1, 40, 40)[:20]).save(tmp_path / "low.png")
+    with pytest.raises(TrainError, match=r"low\.png' is 40x20; pictures to validate on have 32"):
+        make_sample(find_images(tmp_path)[0], "r2", 7)

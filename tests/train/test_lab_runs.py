@@ -118,6 +118,19 @@ def test_a_cache_of_the_teacher_serves_outputs(
     assert cached["l1"] == live["l1"] and cached["response-l1"] == pytest.approx(live["response-l1"], rel=0.2)
     with pytest.raises(TrainError, match="a teacher cache needs a recipe with teachers"):
         fit(recipe.control(), rgb, samples, tmp_path / "c", fabric=cpu(), workers=0, teacher_cache=tmp_path)
+    turned = replace(recipe, teachers=(replace(recipe.teachers[0], turned=True),))
+    for changed, message in ((turned, "another answer"), (replace(recipe, jitter=0.5), "colour jitter")):
+        with pytest.raises(TrainError, match=message):
+            fit(
+                changed,
+                rgb,
+                samples,
+                tmp_path / "d",
+                fabric=cpu(),
+                workers=0,
+                teacher_cache=tmp_path / "none",
+            )
+    assert not (tmp_path / "none").exists() and not (tmp_path / "d").exists()
 
 
 def test_a_x4_student_learns_from_a_teacher_of_the_full_size(data: Path, tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def test_another_recipe_in_the_folder_is_refused(bank: Bank, samples: list[Sampl
     fit(RECIPE, bank, samples, tmp_path, fabric=cpu(), workers=0, stop_after=1)
     with pytest.raises(TrainError, match="another recipe"):
         fit(dataclasses.replace(RECIPE, rate=1e-3), bank, samples, tmp_path, fabric=cpu(), workers=0)
+    # The best weights alone, as somebody may keep them, are not lost either.
+    (tmp_path / "last.pt").unlink()
+    save_checkpoint(tmp_path / "best.pt", {"recipe": RECIPE.to_json()})
+    with pytest.raises(TrainError, match="another recipe"):
+        fit(dataclasses.replace(RECIPE, rate=1e-3), bank, samples, tmp_path, fabric=cpu(), workers=0)
+    assert (tmp_path / "best.pt").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_batch(

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from lightning_fabric import Fabric
 from PIL import Image
+from typer.testing import CliRunner
 
 from keenframe_train import reproduce as module
 from keenframe_train.checkpoint import load_checkpoint
+from keenframe_train.cli import app
+from keenframe_train.data.images import ImageFile
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import RUNS, Budget, Claim, load_experiment, make_plan
 from keenframe_train.nets.network import parameters
 from keenframe_train.nets.registry import build
 from keenframe_train.reproduce import reproduce, smoke
-from keenframe_train.reproduction.compare import Score, sets_below
+from keenframe_train.reproduction.compare import Score, names, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
 from keenframe_train.reproduction.ship import ship
@@ -140,9 +143,17 @@ def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
         return results["quality"]["r3"]["all"]["student"]["pictures"]
 
     assert pictures(run(1)) == 2
-    before = (tmp_path / "out" / "scores.jsonl").read_text()
+    scores = tmp_path / "out" / "scores.jsonl"
+    before = scores.read_text()
+    with scores.open("a") as file:
+        file.write('{"kind": "r3", "na')  # a run that was killed while it wrote
     assert pictures(run(2)) == 4
-    assert (tmp_path / "out" / "scores.jsonl").read_text().startswith(before)
+    assert scores.read_text().startswith(before) and len(scores.read_text().splitlines()) == 5
+
+
+def test_pictures_of_one_name_are_told_apart() -> None:
+    files = [ImageFile(Path(f"{folder}/a/{name}.png"), "a") for folder, name in ("xn", "yn", "xm")]
+    assert names(files) == ["a/n.png", "a/n.png (2)", "a/m.png"]
 
 
 def test_the_student_as_a_model_file(data: Path, tmp_path: Path) -> None:
@@ -169,6 +180,30 @@ def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="defines no TEACHER"):
         load_experiment("keen-x2")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_what_was_written(data: Path, tmp_path: Path, monkeypatch) -> None:
+    asked = {}
+
+    def pretend(experiment, data, out, **options):
+        asked.update(options, name=experiment.name, out=out)
+        out.mkdir(parents=True)
+        (out / "table.md").write_text("| a table |")
+
+    monkeypatch.setattr(module, "reproduce", pretend)
+    words = [
+        "reproduce",
+        "edsr-plain",
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+    ]
+    done = CliRunner().invoke(app, [*words, "--budget", "smoke", "--limit", "2"])
+    assert done.exit_code == 0 and "| a table |" in done.output, done.output
+    assert (asked["name"], asked["budget"], asked["limit"]) == ("edsr-plain", "smoke", 2)
 
 
 def test_a_network_that_is_broken_fails_its_smoke(data: Path, tmp_path: Path, monkeypatch) -> None:

@@ -62,20 +62,24 @@ def _table(rows: list[tuple[ModelSpec, Path]]) -> Table:
 
 
 def _recipe_name(spec: ModelSpec) -> str:
-    """The recipe's name where the card holds the whole recipe."""
+    """The recipe's name where the card holds the whole recipe; "one + other" for a model of two experts."""
     try:
-        return str(json.loads(spec.recipe)["name"])
-    except (ValueError, KeyError, TypeError):
-        return spec.recipe
+        recipe = json.loads(spec.recipe)
+        return " + ".join(str(part["name"]) for part in recipe.get("experts", [recipe]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "" if spec.recipe.startswith("{") else spec.recipe
 
 
 def _measured(spec: ModelSpec) -> str:
-    """The card's figures on one line: "r1 2.85, r2 3.07"."""
-    figures = spec.measured
-    for value in spec.measured.values():
-        if isinstance(value, dict):
-            figures = value
-            break
+    """The card's figures on one line: "r1 2.85, r2 3.07"; of two experts one after the other, with a stroke between."""
+    experts = spec.measured.get("experts")
+    if isinstance(experts, list):
+        return " | ".join(_figures(part) for part in experts if isinstance(part, dict))
+    return _figures(spec.measured)
+
+
+def _figures(measured: dict[str, Any]) -> str:
+    figures = next((value for value in measured.values() if isinstance(value, dict)), measured)
     return ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in figures.items()
@@ -89,6 +93,8 @@ def _show_card(spec: ModelSpec) -> None:
             print(f"{key}:")
             for inner, content in value.items():
                 print(f"  {inner}: {content if not isinstance(content, dict) else json.dumps(content)}")
+        elif key == "route" and value:
+            print(f"{key}: a rule of {len(value)} numbers picks one of two experts a frame")
         elif value not in ("", None):
             print(f"{key}: {value}")
 

@@ -117,6 +117,11 @@ class ModelSpec:
             raise ModelError(f"model {self.name!r} wants a condition, which is known for color='luma' only")
         if self.color == "rgb" and (self.steady or self.route):
             raise ModelError(f"model {self.name!r} is steady or routed, which is known for color='luma' only")
+        if self.steady and self.size_multiple % self.block:
+            raise ModelError(
+                f"model {self.name!r} is steady with size_multiple={self.size_multiple}; expected a multiple of "
+                f"{self.block}, the edge of the blocks of its input that are compared"
+            )
         if self.route is not None and (len(self.route) != CONDITION_SIZE + 1 or self.condition is None):
             raise ModelError(
                 f"model {self.name!r} has a route of {len(self.route)} numbers; expected {CONDITION_SIZE + 1}, "

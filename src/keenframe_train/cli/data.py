@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from keenframe_train.cli.options import out
 from keenframe_train.errors import TrainError
 
 if TYPE_CHECKING:
     from keenframe_train.data.images import ImageFile
 
-out = Console()
 log = Console(stderr=True)
 
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the result: new, empty, or an earlier run's.")
 ]
 Data = Annotated[
-    Path, typer.Option("--data", help="Folder of images: any layout; below train*/ if it has these.")
+    Path,
+    typer.Option(
+        "--data", help="Folder of images: any layout; below train*/ if it has these, never of val/."
+    ),
 ]
 Exclude = Annotated[
     list[Path] | None,
@@ -46,12 +49,11 @@ def _say(text: str) -> None:
 
 
 def _training_pictures(data: Path) -> list[ImageFile]:
-    """What lies below `train*/` where a data folder has these, so that its validation pictures stay out."""
-    from keenframe_train.data.images import find_images
+    """The pictures of a data folder but for its validation part."""
+    from keenframe_train.data.folders import training_only
 
-    inside = sorted(path for path in data.glob("train*") if path.is_dir()) if data.is_dir() else []
     # Whole paths: an earlier run may have been started elsewhere, and a cluster's nodes work elsewhere.
-    return find_images([path.resolve() for path in inside] or (data.resolve() if data.is_dir() else data))
+    return training_only(data.resolve() if data.is_dir() else data)
 
 
 def _whole(folders: list[Path] | None) -> list[Path]:

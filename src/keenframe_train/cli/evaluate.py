@@ -26,7 +26,7 @@ def evaluate(
     ),
     engine: Annotated[str, typer.Option(help="The runtime's engine.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Pictures of each category.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each category.")] = None,
     readme: Annotated[Path | None, typer.Option(help="README whose results section is written anew.")] = None,
 ) -> None:
     """PSNR-Y and SSIM-Y by degradation and category, and on clips, through the runtime that users run."""

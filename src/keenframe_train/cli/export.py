@@ -59,7 +59,8 @@ def export(
     elif expert is None:
         _tell(_keen(best, data, name, models, folder, frames if int8 else 0, version, training_data))
     else:
-        _experts(best, best_of(expert), data, name, models, folder, pairs, int8, version, training_data)
+        kept = frames if int8 else 0
+        _experts(best, best_of(expert), data, name, models, folder, pairs, kept, version, training_data)
 
 
 def _tell(done: Exported) -> None:
@@ -140,10 +141,10 @@ def _lab(
 
 
 def _experts(
-    first: Path, second: Path, data: Path, name: str, models: Path, folder: Path | None, pairs: int, int8: bool,
+    first: Path, second: Path, data: Path, name: str, models: Path, folder: Path | None, pairs: int, frames: int,
     version: str, source: str,
 ) -> None:  # fmt: skip
-    """Two keen runs as one model with a rule between them."""
+    """Two keen runs as one model with a rule between them. pairs: for the rule. frames: as `_keen`'s."""
     import tempfile
 
     import numpy as np
@@ -163,7 +164,6 @@ def _experts(
         f"{np.maximum(-advantage, 0).mean():.3f}"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        frames = 96 if int8 else 0
         parts = [
             _keen(best, data, part, Path(scratch), folder, frames, version, source)
             for best, part in ((first, "first"), (second, "second"))

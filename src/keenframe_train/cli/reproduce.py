@@ -23,9 +23,15 @@ def reproduce(
     ] = None,
     budget: Annotated[str, typer.Option(help="One of the recipe's: smoke, cpu, report.")] = "cpu",
     bank: Annotated[Path | None, typer.Option(help="Folder of the pairs [banks/NAME-BUDGET].")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of control and student [the budget's].")] = None,
-    steps_teacher: Annotated[int | None, typer.Option(help="Steps of the teacher [the budget's].")] = None,
-    limit: Annotated[int | None, typer.Option(help="Pictures of each category compared [all].")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of control and student [the budget's].")
+    ] = None,
+    steps_teacher: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the teacher [the budget's].")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of each category compared [all].")
+    ] = None,
     sets: Annotated[
         Path | None, typer.Option("--set", help="Folder with Set5 and Set14 [DATA/sets].")
     ] = None,
@@ -39,9 +45,9 @@ def reproduce(
         Path | None, typer.Option(help="Folder for the student's ONNX files, float and INT8 [none].")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that make pairs and batches.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make pairs and batches.")] = 2,
 ) -> None:
     """Train teacher, control and distilled student; compare them on the same pictures; write table and pictures.
 
@@ -52,9 +58,9 @@ def reproduce(
     from lightning_fabric import Fabric
 
     from keenframe_train.experiment import load_experiment
-    from keenframe_train.start import default_precision
     from keenframe_train.perceptual import VARIABLE
     from keenframe_train.reproduce import reproduce as run
+    from keenframe_train.start import default_precision
 
     experiment = load_experiment(recipe)
     if perceptual is not None:
@@ -68,7 +74,7 @@ def reproduce(
     where = folder or Path("runs") / "reproduce" / experiment.name
     run(
         experiment, data, where, budget=budget, bank=bank, steps=steps, steps_teacher=steps_teacher, limit=limit,
-        sets=sets, readme=readme, models=models, fabric=fabric, workers=max(1, workers),
+        sets=sets, readme=readme, models=models, fabric=fabric, workers=workers,
     )  # fmt: skip
     if fabric.is_global_zero:
         out.print((where / "table.md").read_text(), soft_wrap=True, markup=False, highlight=False)

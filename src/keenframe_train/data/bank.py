@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE, band_statistics
 from keenframe_train.data.degradations import resize
-from keenframe_train.data.images import ImageFile, dihedral, luma, random_crop, read_rgb
+from keenframe_train.data.images import ImageFile, dihedral, draw_file, luma, random_crop, read_rgb
 from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
@@ -56,10 +56,7 @@ def _start(job: _Job) -> None:
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     """(degraded, pristine, kind) of item `index`: uint8, pristine (size, size[, 3]), and the kind's position."""
     rng = np.random.default_rng((job.seed, index))
-    categories = sorted({file.category for file in job.files})
-    category = categories[index % len(categories)]
-    members = [file for file in job.files if file.category == category]
-    rgb = read_rgb(members[int(rng.integers(len(members)))].path)
+    rgb = read_rgb(draw_file(job.files, index, rng).path)
     # Shrinking a picture now and then gives sharper pristine pixels than many photographs have.
     if rng.random() < 0.4:
         factor = rng.uniform(0.5, 1.0)

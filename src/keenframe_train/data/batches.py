@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.degradations import ColorJitter
 from keenframe_train.data.images import dihedral
+from keenframe_train.errors import TrainError
 
 Batch = tuple[Tensor, Tensor, Tensor]
 GRID = 16  # a macroblock: crops on this grid keep the codec's blocks where a whole frame has them
@@ -59,7 +60,8 @@ class BankBatches(Dataset[Batch]):
         self.bank, self.batch, self.patch, self.steps, self.seed = bank, batch, patch, steps, seed
         self.scale, self.rank, self.world = scale, rank, world
         self.jitter = jitter
-        self.shares = None if weights is None else np.cumsum(weights) / weights.sum()
+        # Over the last sum itself, so that it ends at 1 whatever was rounded.
+        self.shares = None if weights is None else np.cumsum(weights) / np.cumsum(weights)[-1]
 
     def __len__(self) -> int:
         return self.steps
@@ -115,8 +117,13 @@ def item_weights(bank: Bank, shares: Mapping[str, float], light: float) -> NDArr
     """(N,) weights that draw the kinds in the given shares, and items whose damaged plane stands above 40 dB only
     `light` times as often as the others of their kind: there is little to learn on them.
 
-    Kinds that are not named are not drawn. Items whose sizes differ (a x2 bank) all count as damaged.
+    Kinds that are not named are not drawn. Items whose sizes differ (a x2 bank) all count as damaged. Raises TrainError
+    for kinds that the bank does not know, and when nothing is left to draw.
     """
+    if unknown := sorted(set(shares) - set(bank.names)):
+        raise TrainError(
+            f"shares name {', '.join(unknown)}; the bank's kinds are {', '.join(bank.names)}: check shares and mix"
+        )
     weights = np.zeros(len(bank))
     for position, kind in enumerate(bank.names):
         items = np.flatnonzero(bank.kinds == position)
@@ -125,6 +132,11 @@ def item_weights(bank: Bank, shares: Mapping[str, float], light: float) -> NDArr
             for row, item in enumerate(items):
                 error = bank.degraded[item].astype(np.float32) - bank.pristine[item]
                 own[row] = light if np.square(error).mean() < 255**2 / 10**4 else 1
-        if len(items):
+        if own.any():
             weights[items] = own / own.sum() * shares.get(kind, 0.0)
+    if not weights.sum() > 0:
+        raise TrainError(
+            f"none of the bank's {len(bank)} items is of a kind that shares name ({', '.join(shares)}); "
+            "make more items, or change shares"
+        )
     return weights

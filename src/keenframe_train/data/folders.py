@@ -13,22 +13,36 @@ _VALIDATION = ("val", "valid", "validation")
 def train_and_validation(data: Path, seed: int = 42) -> tuple[list[ImageFile], list[ImageFile]]:
     """(train, validation) pictures of a data folder.
 
-    With a `val` (or `validation`) folder inside, that one, and every folder inside whose name starts with
-    "train"; otherwise a stratified split of everything, a fifth held out by `seed`.
-    Raises TrainError for a missing or empty folder.
+    With a `val` (or `valid`, `validation`) folder inside, that one, and what `training_only` gives; otherwise a
+    stratified split of everything, a fifth held out by `seed`.
+    Raises TrainError for a missing or empty folder, and where nothing is left to train on.
     """
-    if not data.is_dir():
-        raise TrainError(f"data folder '{data}' does not exist; pass --data with a folder of images")
-    held_out = [data / name for name in _VALIDATION if (data / name).is_dir()]
-    training = sorted(path for path in data.iterdir() if path.is_dir() and path.name.startswith("train"))
-    if held_out and training:
-        return find_images(training), find_images(held_out)
+    if held_out := _held_out(data):
+        return training_only(data), find_images(held_out)
     return stratified_split(find_images(data), seed=seed)
+
+
+def training_only(data: Path) -> list[ImageFile]:
+    """The pictures to train on: below the folders inside whose name starts with "train" where there are any, else
+    all but those of a validation folder, which `evaluate` measures on. Raises TrainError when there is none."""
+    inside = data.iterdir() if data.is_dir() else ()
+    if training := sorted(path for path in inside if path.is_dir() and path.name.startswith("train")):
+        return find_images(training)
+    held_out = _held_out(data)
+    files = [
+        file for file in find_images(data) if not any(file.path.is_relative_to(folder) for folder in held_out)
+    ]
+    if not files:
+        raise TrainError(
+            f"'{data}' holds validation pictures alone; expected others beside them, for example below train/"
+        )
+    return files
 
 
 def validation_only(data: Path) -> list[ImageFile]:
     """The validation pictures of a data folder; all pictures when it has no such folder inside."""
-    for name in _VALIDATION:
-        if (data / name).is_dir():
-            return find_images(data / name)
-    return find_images(data)
+    return find_images(_held_out(data) or data)
+
+
+def _held_out(data: Path) -> list[Path]:
+    return [data / name for name in _VALIDATION if (data / name).is_dir()]

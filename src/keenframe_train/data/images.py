@@ -48,7 +48,10 @@ def find_images(roots: Path | Iterable[Path]) -> list[ImageFile]:
 def stratified_split(
     files: Sequence[ImageFile], validation: float = 0.2, seed: int = 42
 ) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Split into (train, validation), the same share of every category, deterministic in `seed`."""
+    """Split into (train, validation), the same share of every category, deterministic in `seed`.
+
+    A category of one picture is for training, unless all are such. Raises TrainError for fewer than two pictures.
+    """
     if not 0.0 < validation < 1.0:
         raise TrainError(f"validation share must lie between 0 and 1; got {validation}")
     rng = np.random.default_rng(seed)
@@ -60,7 +63,28 @@ def stratified_split(
         cut = max(1, round(len(members) * validation)) if len(members) > 1 else 0
         held_out += [members[i] for i in order[:cut]]
         train += [members[i] for i in order[cut:]]
+    if not held_out:  # one picture in every category: the categories have to share
+        order, cut = rng.permutation(len(train)), max(1, round(len(train) * validation))
+        held_out, train = [train[i] for i in order[:cut]], [train[i] for i in order[cut:]]
+    if not train:
+        raise TrainError(
+            f"{len(files)} picture{'s' * (len(files) != 1)} cannot be split into training and validation; "
+            "expected two at least, or the folders train and val"
+        )
     return train, held_out
+
+
+def first_of_each(files: Sequence[ImageFile], count: int | None) -> list[ImageFile]:
+    """The first `count` pictures of every category (None: all), by category."""
+    categories = sorted({file.category for file in files})
+    return [file for c in categories for file in [f for f in files if f.category == c][:count]]
+
+
+def draw_file(files: Sequence[ImageFile], index: int, rng: np.random.Generator) -> ImageFile:
+    """The picture of item `index`: categories take turns, so that a large one does not crowd out the others."""
+    categories = sorted({file.category for file in files})
+    members = [file for file in files if file.category == categories[index % len(categories)]]
+    return members[int(rng.integers(len(members)))]
 
 
 def read_rgb(path: Path) -> Uint8:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from keenframe.metrics import psnr
 from keenframe_train.data import degradations as d
 from keenframe_train.data.fingerprint import without_leaks
-from keenframe_train.data.images import ImageFile, dihedral, luma, random_crop, read_rgb
+from keenframe_train.data.images import ImageFile, dihedral, draw_file, luma, random_crop, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.data.manifest import Manifest, Record, encode_png, write_files
 from keenframe_train.data.patches import listing
@@ -84,13 +84,6 @@ def make_triplet(rgb: Uint8, size: int, rng: np.random.Generator) -> tuple[Tripl
     return triplet, (top * TRIPLET_SCALE, left * TRIPLET_SCALE)
 
 
-def _choose(files: Sequence[ImageFile], index: int, rng: np.random.Generator) -> ImageFile:
-    """Categories take turns, so that a large one does not crowd out the others."""
-    categories = sorted({file.category for file in files})
-    members = [file for file in files if file.category == categories[index % len(categories)]]
-    return members[int(rng.integers(len(members)))]
-
-
 def _psnr(degraded: Uint8, pristine: Uint8) -> float:
     """Of luma, the degraded picture enlarged bicubic where it is smaller. Equal pictures: 100 dB."""
     height, width = pristine.shape[:2]
@@ -102,7 +95,7 @@ def _psnr(degraded: Uint8, pristine: Uint8) -> float:
 def make(files: Sequence[ImageFile], making: Making, index: int) -> tuple[dict[str, bytes], Record]:
     """(PNG files by name, manifest record) of item `index`. Raises TrainError for an unreadable picture."""
     rng = np.random.default_rng((making.seed, index))
-    file = _choose(files, index, rng)
+    file = draw_file(files, index, rng)
     rgb = read_rgb(file.path)
     record: Record = {"index": index, "source": str(file.path), "seed": making.seed, "preset": making.preset}
     name = f"{index:06d}.png"

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import band_statistics
-from keenframe_train.data.images import ImageFile, luma, read_rgb
+from keenframe_train.data.images import ImageFile, first_of_each, luma, read_rgb
 from keenframe_train.data.presets import preset
+from keenframe_train.errors import TrainError
 from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
+SMALLEST = 32  # a quarter of it is one block of the statistics, and SSIM needs a window of 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,15 @@ def make_sample(
     """Degrade one picture by a preset, deterministic in (seed, file name, kind).
 
     size: take the middle window of this edge; else the whole picture, cut to a multiple of 16. `NAME-small` is
-    drawn as `NAME` is: the same damage before it is enlarged.
+    drawn as `NAME` is: the same damage before it is enlarged. Raises TrainError for a picture below SMALLEST.
     """
     picture = read_rgb(file.path) if color == "rgb" else luma(read_rgb(file.path))
     height, width = picture.shape[:2]
+    if min(height, width) < SMALLEST:
+        raise TrainError(
+            f"'{file.path}' is {width}x{height}; pictures to validate on have {SMALLEST} pixels a side at least: "
+            "remove it"
+        )
     if size is not None and height >= size and width >= size:
         top, left = (height - size) // 2, (width - size) // 2
         picture = picture[top : top + size, left : left + size]
@@ -65,7 +72,5 @@ def validation_samples(
     color: Color = "luma",
 ) -> list[Sample]:
     """The first `per_category` pictures of every category under every kind, as windows of `size`."""
-    chosen: list[ImageFile] = []
-    for category in sorted({file.category for file in files}):
-        chosen += [file for file in files if file.category == category][:per_category]
+    chosen = first_of_each(files, per_category)
     return [make_sample(file, kind, seed, size, color) for kind in kinds for file in chosen]

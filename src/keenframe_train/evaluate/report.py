@@ -11,11 +11,11 @@ from pathlib import Path
 from keenframe import Sharpener
 from keenframe.engines.cpu import cpu_name
 from keenframe_train.data.folders import validation_only
-from keenframe_train.data.images import ImageFile
+from keenframe_train.data.images import first_of_each
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.clips import clips_table, evaluate_clips
 from keenframe_train.evaluate.stills import KINDS, evaluate_stills, save_scores, stills_table
-from keenframe_train.files import replacing
+from keenframe_train.files import write_text
 
 X2_KINDS = ("x2", "received-half")
 BEGIN = "<!-- results:begin (written by keenframe-train evaluate; do not edit by hand) -->"
@@ -38,7 +38,7 @@ def write_report(
     """Evaluate, write `results`/{stills,clips}.jsonl and results.md, and give the Markdown."""
     files = validation_only(data)
     if limit is not None:
-        files = _first_of_each(files, limit)
+        files = first_of_each(files, limit)
     scales = {}
     for model in models:
         with Sharpener(model, engine=engine) as sharpener:
@@ -68,11 +68,11 @@ def write_report(
             raise TrainError(f"no clip in '{clips}'; expected {', '.join(sorted(_CLIP_SUFFIXES))}")
         clip_scores = evaluate_clips(found, models, frames=frames, engine=engine)
         lines = "".join(json.dumps(asdict(score), sort_keys=True) + "\n" for score in clip_scores)
-        (results / "clips.jsonl").write_text(lines)
+        write_text(results / "clips.jsonl", lines)
         parts.append(f"**Clips**: {len(found)} webcam clips, halved, then sent; gain over the input.\n\n")
         parts[-1] += clips_table(clip_scores)
     text = "\n".join(parts)
-    (results / "results.md").write_text(text)
+    write_text(results / "results.md", text)
     if readme is not None:
         insert_section(readme, text)
     return text
@@ -87,11 +87,6 @@ def _values(scales: dict[str, tuple[int, object]]) -> set[int]:
     return {scale for scale, _ in scales.values()}
 
 
-def _first_of_each(files: Sequence[ImageFile], limit: int) -> list[ImageFile]:
-    categories = sorted({file.category for file in files})
-    return [file for c in categories for file in [f for f in files if f.category == c][:limit]]
-
-
 def insert_section(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Write `text` between two markers of a README. Raises TrainError when it has no such section."""
     old = readme.read_text()
@@ -99,5 +94,4 @@ def insert_section(readme: Path, text: str, begin: str = BEGIN, end: str = END) 
         raise TrainError(f"'{readme}' has no section between '{begin}' and '{end}'")
     head, rest = old.split(begin, 1)
     _, tail = rest.split(end, 1)
-    with replacing(readme) as file:
-        file.write(f"{head}{begin}\n{text}\n{end}{tail}".encode())
+    write_text(readme, f"{head}{begin}\n{text}\n{end}{tail}")

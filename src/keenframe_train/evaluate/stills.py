@@ -18,6 +18,7 @@ from keenframe_train.data.images import ImageFile
 from keenframe_train.data.presets import preset
 from keenframe_train.data.validation import make_sample
 from keenframe_train.evaluate.metrics import psnr, ssim
+from keenframe_train.files import write_text
 from keenframe_train.progress import progress
 
 Uint8 = NDArray[np.uint8]
@@ -136,10 +137,7 @@ def means(
 
 def save_scores(path: Path, scores: Sequence[Score]) -> None:
     """Every single score as JSON lines, for other tables than ours."""
-    text = "".join(json.dumps(asdict(score), sort_keys=True) + "\n" for score in scores)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_text(path, "".join(json.dumps(asdict(score), sort_keys=True) + "\n" for score in scores))
 
 
 def stills_table(scores: Sequence[Score], model: str) -> str:

@@ -112,7 +112,7 @@ def join(first: Path, second: Path, route: Route, out: Path, **changes: object) 
     The second expert's outputs get the suffix ".1". Raises TrainError when the two don't belong together.
     """
     specs = [read_spec(path) for path in (first, second)]
-    alike = ("scale", "size_multiple", "block", "color", "precision", "enlarging", "condition")
+    alike = ("scale", "size_multiple", "block", "color", "precision", "enlarging", "condition", "steady")
     differing = [name for name in alike if getattr(specs[0], name) != getattr(specs[1], name)]
     if differing:
         raise TrainError(f"'{first}' and '{second}' differ in {', '.join(differing)}: export both alike")

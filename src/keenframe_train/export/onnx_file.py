@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from keenframe.zoo.spec import METADATA_KEY, ModelSpec
 from keenframe_train.errors import TrainError
@@ -32,11 +34,6 @@ def radius(config: KeenConfig) -> int:
     ends = 2 * BLOCK + 2 * BLOCK  # head and tail, and the block that `down` aligns to
     multiple = config.size_multiple
     return -(-(trunk + ends) // config.scale // multiple) * multiple
-
-
-def parameters(config: KeenConfig) -> int:
-    """Trained weights of a network of this shape."""
-    return sum(p.numel() for p in Keen(config).parameters())
 
 
 def write_model(path: Path, graph: onnx.ModelProto, spec: ModelSpec) -> None:
@@ -62,20 +59,32 @@ def to_graph(model: Keen) -> onnx.ModelProto:
         torch.zeros(1, rows, rows, BLOCK**2, dtype=torch.uint8),
         torch.zeros(1, 1, rows, rows),
     )
+    blocks = {key: {1: "rows", 2: "columns"} for key in ("previous", "blocks", "steady", "residual")}
+    return trace(
+        deployed,
+        example,
+        inputs=["luma", "condition", "strength", "previous", "keep"],
+        outputs=["blocks", "steady", "residual"],
+        free={"luma": {2: "height", 3: "width"}, "keep": {2: "rows", 3: "columns"}, **blocks},
+    )
+
+
+def trace(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]],
+) -> onnx.ModelProto:
+    """A module's run on `example` as an ONNX graph. free: the axes of inputs and outputs that may have any size."""
     handle, name = tempfile.mkstemp(suffix=".onnx")
     os.close(handle)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                deployed, example, name, dynamo=False, opset_version=OPSET,
-                input_names=["luma", "condition", "strength", "previous", "keep"],
-                output_names=["blocks", "steady", "residual"],
-                dynamic_axes={
-                    "luma": {2: "height", 3: "width"},
-                    "keep": {2: "rows", 3: "columns"},
-                    **{name: {1: "rows", 2: "columns"} for name in ("previous", "blocks", "steady", "residual")},
-                },
+                module, example, name, dynamo=False, opset_version=OPSET, input_names=list(inputs),
+                output_names=list(outputs), dynamic_axes=dict(free),
             )  # fmt: skip
         return onnx.load(name)
     finally:

@@ -22,7 +22,6 @@ from keenframe_train.evaluate.metrics import psnr
 from keenframe_train.export.onnx_file import (
     Parity,
     check_parity,
-    parameters,
     radius,
     run_session,
     to_graph,
@@ -31,6 +30,7 @@ from keenframe_train.export.onnx_file import (
 from keenframe_train.export.quantize import Pair, quantize
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
+from keenframe_train.nets.network import parameters
 
 INT8_LOSS_LIMIT = 0.1
 _LEARNED = re.compile(r"/(down|up|tail|first\.\d+|second\.\d+)/")
@@ -176,7 +176,8 @@ def export_model(
 
     rounded: a checkpoint of `qat.quantize_aware`, to be written as the INT8 file instead of quantising afterwards.
     samples: on which parity is proved and the INT8 loss measured. Raises TrainError when the float file differs
-    from the network by more than 1e-4 of the range, or when no choice of layers keeps the INT8 loss within 0.1 dB.
+    from the network by more than 1e-4 of the range, or when no choice of layers keeps the INT8 loss within 0.1 dB; a
+    file appears only when it has passed.
     """
     model, state = load_network(checkpoint)
     config = model.config
@@ -189,7 +190,7 @@ def export_model(
         enlarging="bicubic",
         condition={"kind": CONDITION_KIND, "size": 128},
         steady=True,
-        parameters=parameters(config),
+        parameters=parameters(model),
         recipe=str(state["recipe"]),
         training_data=training_data,
         measured={"validation windows, gain in dB": state["gains"], "steps": state["step"]},
@@ -198,35 +199,29 @@ def export_model(
     )
     simplify(model)
     graph = to_graph(model)
-    float_file = out / f"{name}.onnx"
-    write_model(float_file, halve_weights(graph), spec)
-    first = samples[0]
-    parity = check_parity(model, float_file, first.degraded, first.condition)
-    int8_file = out / f"{name}-int8.onnx"
-    int8_spec = replace(spec, name=f"{name}-int8", precision="int8")
-    reference = mean_psnr(float_file, samples)
-
-    def change(path: Path) -> dict[str, float]:
-        return {kind: value - reference[kind] for kind, value in mean_psnr(path, samples).items()}
-
-    trial = out / f".{name}-int8.trial.onnx"
-    if rounded is not None:
-        network, _ = load_network(rounded)
-        write_model(trial, store_int8(to_graph(network)), int8_spec)
-        candidates: list[tuple[str, ...]] = [()]
-    elif calibration:
-        candidates = list(_FALLBACKS)
-    else:
-        return Exported(float_file, parity, None, {}, ())
+    float_file, int8_file = out / f"{name}.onnx", out / f"{name}-int8.onnx"
+    trial = out / f".{name}.trial.onnx"
     changes: dict[str, float] = {}
-    for keep_float in candidates:
-        if rounded is None:
-            write_model(trial, halve_weights(quantize(graph, calibration, keep_float)), int8_spec)
-        changes = change(trial)
-        if min(changes.values()) >= -INT8_LOSS_LIMIT:
-            trial.replace(int8_file)
-            return Exported(float_file, parity, int8_file, changes, keep_float)
-    trial.unlink()
+    try:
+        write_model(trial, halve_weights(graph), spec)
+        parity = check_parity(model, trial, samples[0].degraded, samples[0].condition)
+        trial.replace(float_file)
+        if rounded is None and not calibration:
+            return Exported(float_file, parity, None, {}, ())
+        reference = mean_psnr(float_file, samples)
+        int8_spec = replace(spec, name=f"{name}-int8", precision="int8")
+        for keep_float in _FALLBACKS if rounded is None else _FALLBACKS[:1]:
+            if rounded is None:
+                small = halve_weights(quantize(graph, calibration, keep_float))
+            else:
+                small = store_int8(to_graph(load_network(rounded)[0]))
+            write_model(trial, small, int8_spec)
+            changes = {kind: value - reference[kind] for kind, value in mean_psnr(trial, samples).items()}
+            if min(changes.values()) >= -INT8_LOSS_LIMIT:
+                trial.replace(int8_file)
+                return Exported(float_file, parity, int8_file, changes, keep_float)
+    finally:
+        trial.unlink(missing_ok=True)
     raise TrainError(
         f"INT8 loses more than {INT8_LOSS_LIMIT} dB: {changes}; fine-tune with `keenframe-train int8`"
     )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-import os
-import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +18,11 @@ from torch import Tensor, nn
 from keenframe.engines.select import create_engine
 from keenframe.zoo.spec import ModelSpec, load_spec
 from keenframe_train.errors import TrainError
-from keenframe_train.export.onnx_file import OPSET, PARITY_LIMIT, Parity, write_model
+from keenframe_train.export.onnx_file import PARITY_LIMIT, Parity, trace, write_model
 from keenframe_train.export.package import INT8_LOSS_LIMIT, Exported, halve_weights
 from keenframe_train.export.plain_int8 import attempts, luma_psnr, quantize_plain
 from keenframe_train.export.receptive import receptive_radius
+from keenframe_train.nets.network import parameters
 
 PEAK = 255.0
 ENGINES = ("onnxruntime", "openvino")
@@ -102,7 +100,7 @@ def export_plain(
         whole=radius is None,
         enlarging="bicubic",
         role=role,
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=parameters(network),
         recipe=recipe,
         training_data=training_data,
         measured=dict(measured or {}),
@@ -172,23 +170,14 @@ def to_rgb_graph(network: nn.Module) -> onnx.ModelProto:
     """The deployed network as an ONNX graph with free height and width."""
     edge = 8 * int(network.size_multiple)  # type: ignore[arg-type]
     example = (torch.zeros(1, edge, edge + int(network.size_multiple), 3, dtype=torch.uint8), torch.ones(1))  # type: ignore[arg-type]
-    handle, name = tempfile.mkstemp(suffix=".onnx")
-    os.close(handle)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Deployed(network).eval(), example, name, dynamo=False, opset_version=OPSET,
-                input_names=["image", "strength"], output_names=["pixels", "residual"],
-                dynamic_axes={
-                    "image": {1: "height", 2: "width"},
-                    "pixels": {1: "rows", 2: "columns"},
-                    "residual": {1: "rows", 2: "columns"},
-                },
-            )  # fmt: skip
-        return onnx.load(name)
-    finally:
-        Path(name).unlink()
+    large = {key: {1: "rows", 2: "columns"} for key in ("pixels", "residual")}
+    return trace(
+        Deployed(network).eval(),
+        example,
+        inputs=["image", "strength"],
+        outputs=["pixels", "residual"],
+        free={"image": {1: "height", 2: "width"}, **large},
+    )
 
 
 @torch.no_grad()

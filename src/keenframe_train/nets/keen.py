@@ -90,6 +90,10 @@ class Keen(nn.Module):
     def __init__(self, config: KeenConfig = KeenConfig()) -> None:
         super().__init__()
         self.config = config
+        # What the lab asks of every network (`nets.network.Network`). `body` runs the layers of the blocks and not
+        # the blocks, so the layers are the taps.
+        self.scale, self.channels, self.size_multiple = config.scale, 1, config.size_multiple
+        self.taps = ("down", *(f"blocks.{index}.second" for index in range(config.blocks)), "up")
         r, head, trunk = config.input_block, config.head, config.trunk
         self.register_buffer("input_dct", _block_dct(r))
         self.register_buffer("output_dct", _block_dct(BLOCK))

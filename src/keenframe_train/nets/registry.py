@@ -28,16 +28,11 @@ from keenframe_train.nets.unet import UNet
 
 
 def _keen(**options: int) -> Keen:
-    """`Keen` with what the lab asks of every network: scale, channels, size_multiple and taps."""
+    """`Keen` by its options, checked."""
     config = KeenConfig(**options)
     one_of("scale", config.scale, (1, 2))
     at_least_one(head=config.head, trunk=config.trunk, blocks=config.blocks, embedding=config.embedding)
-    network = Keen(config)
-    taps = ("down", *(f"blocks.{index}.second" for index in range(config.blocks)), "up")
-    shared = {"scale": config.scale, "channels": 1, "size_multiple": config.size_multiple, "taps": taps}
-    for name, value in shared.items():
-        setattr(network, name, value)
-    return network
+    return Keen(config)
 
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(

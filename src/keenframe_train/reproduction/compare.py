@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.judge import restore
 from keenframe_train.evaluate.metrics import psnr, ssim
 from keenframe_train.evaluate.stills import SEED, WINDOWS, unsharp_mask
+from keenframe_train.files import write_text
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Color
 
@@ -115,15 +117,12 @@ def compare(
     key: names the weights. Interrupt and call again: it goes on after the last picture.
     """
     path = out / FILE
-    wanted = [(file, kind) for file in files for kind in kinds]
-    done = _read(path, key)
-    if not done:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"key": key}) + "\n")
+    wanted = [(name, file, kind) for name, file in zip(names(files), files, strict=True) for kind in kinds]
+    done, kept = _read(path, key)
+    write_text(path, "".join(f"{line}\n" for line in (json.dumps({"key": key}), *kept)))
     with progress() as bar, path.open("a") as lines:
         task = bar.add_task("comparison", total=len(wanted), note="")
-        for file, kind in wanted:
-            name = f"{file.category}/{file.path.name}"
+        for name, file, kind in wanted:
             if (kind, name) not in done:
                 sample = subject.sample(file, kind)
                 done[kind, name] = judge(sample, subject.outputs(sample))
@@ -131,22 +130,36 @@ def compare(
                 lines.write(json.dumps(record) + "\n")
                 lines.flush()
             bar.advance(task)
-    return [score for file, kind in wanted for score in done[kind, f"{file.category}/{file.path.name}"]]
+    return [score for name, _, kind in wanted for score in done[kind, name]]
 
 
-def _read(path: Path, key: str) -> dict[tuple[str, str], list[Score]]:
-    """What is on the disk for these weights; a last line that was cut off is dropped."""
+def names(files: Sequence[ImageFile]) -> list[str]:
+    """Category and file name of each picture; the second of equals is told apart by a number."""
+    seen: Counter[str] = Counter()
+    found = []
+    for file in files:
+        name = f"{file.category}/{file.path.name}"
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+def _read(path: Path, key: str) -> tuple[dict[tuple[str, str], list[Score]], list[str]]:
+    """What is on the disk for these weights, and its lines; all from a damaged line on, the cut-off last one of a
+    killed run, is left out."""
     found: dict[tuple[str, str], list[Score]] = {}
+    kept: list[str] = []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else ()):
         try:
             record = json.loads(line)
             if number == 0 and record != {"key": key}:
-                return {}
+                break
             if number:
                 found[record["kind"], record["name"]] = [Score(**score) for score in record["scores"]]
+                kept.append(line)
         except (ValueError, KeyError, TypeError):
-            return {}
-    return found
+            break
+    return found, kept
 
 
 def digest(*parts: object) -> str:

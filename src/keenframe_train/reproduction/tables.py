@@ -9,7 +9,6 @@ from pathlib import Path
 
 from keenframe_train.evaluate.report import insert_section
 from keenframe_train.experiment import Claim, Report
-from keenframe_train.files import replacing
 from keenframe_train.reproduction.results import ALL, Results, gain
 
 BEGIN = "<!-- measured:begin (written by keenframe-train reproduce; do not edit by hand) -->"
@@ -162,12 +161,6 @@ def to_csv(results: Results) -> str:
                     )
                 )
     return lines.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 def write_readme(readme: Path, text: str) -> None:
