@@ -44,7 +44,7 @@ BUDGETS = {
             "network": NetworkSpec("edsr", {"features": 128, "blocks": 16, "unshuffle": 4}), "steps": 2_300,
             "rate": 4e-4, **QUICK,
         },
-        student={"steps": 1_600, "rate": 1e-3, **QUICK},
+        student={"steps": 2_400, "rate": 1e-3, **QUICK},
     ),
     "report": Budget(
         "the report's teacher, rate, batch and epochs; days on two cores, an hour or two on a data-centre GPU",

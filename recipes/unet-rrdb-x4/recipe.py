@@ -37,10 +37,10 @@ BUDGETS = {
         student={"network": NetworkSpec("rrdbnet-lite", {"features": 8, "blocks": 1, "growth": 4}), **TINY},
     ),
     "cpu": Budget(
-        "about 20 minutes of training on one core with bfloat16; batch 8 of 96x96, rates above the report's",
+        "about 10 minutes of training on one core with bfloat16; batch 8 of 96x96, rates above the report's",
         bank_items=4_000, bank_size=192,
-        teacher={"steps": 600, "rate": 5e-4, **QUICK},
-        student={"steps": 1_500, "rate": 1e-3, **QUICK},
+        teacher={"steps": 400, "rate": 5e-4, **QUICK},
+        student={"steps": 1_000, "rate": 1e-3, **QUICK},
     ),
     "report": Budget(
         "the report's rate, batch and 63 epochs; days on two cores, an hour or two on a data-centre GPU",

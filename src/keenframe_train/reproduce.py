@@ -19,7 +19,7 @@ from keenframe_train.data.bank import Bank, build_bank
 from keenframe_train.data.folders import train_and_validation
 from keenframe_train.data.images import ImageFile, first_of_each
 from keenframe_train.data.presets import mix
-from keenframe_train.data.validation import validation_samples
+from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import RUNS, Experiment, Plan, load_experiment, make_plan
 from keenframe_train.files import write_text
@@ -29,6 +29,7 @@ from keenframe_train.recipe import Recipe
 from keenframe_train.reproduction.compare import Subject, compare, digest, names, on_set, sets_below
 from keenframe_train.reproduction.pictures import before_after, write_figure
 from keenframe_train.reproduction.results import ALL, Results, about_network, machine, means
+from keenframe_train.reproduction.ship import ship
 from keenframe_train.reproduction.tables import markdown, to_csv, write_readme
 from keenframe_train.schedule import Standing
 
@@ -47,6 +48,7 @@ def reproduce(
     limit: int | None = None,
     sets: Path | None = None,
     readme: Path | None = None,
+    models: Path | None = None,
     fabric: Fabric | None = None,
     workers: int = 1,
 ) -> Results:
@@ -54,8 +56,8 @@ def reproduce(
 
     data: pictures, as `data.folders` takes them. bank: folder of the pairs [banks/NAME-BUDGET]. steps, steps_teacher:
     instead of the budget's. limit: pictures of each category in the comparison; None: all. sets: folder that holds
-    Set5 or Set14 [data/sets]. readme: README whose measured section is written anew. workers: processes that make
-    pairs and batches.
+    Set5 or Set14 [data/sets]. readme: README whose measured section is written anew. models: folder for the student's
+    ONNX files. workers: processes that make pairs and batches.
     Raises TrainError for an unknown budget, missing pictures, and a folder with runs of other settings.
     """
     plan = make_plan(experiment, budget, out, steps=steps, steps_teacher=steps_teacher)
@@ -63,15 +65,36 @@ def reproduce(
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     for note in plan.notes:
         fabric.print(note)
-    _train(
-        plan, training, held_out, out, bank or Path("banks") / f"{experiment.name}-{budget}", fabric, workers
-    )
+
+    def pairs() -> Bank:
+        recipe, folder = plan.runs["student"], bank or Path("banks") / f"{experiment.name}-{budget}"
+        return build_bank(
+            folder, training, mix(recipe.mix), recipe.bank_items,
+            size=recipe.bank_size, color=recipe.color, workers=workers,
+        )  # fmt: skip
+
+    def windows() -> list[Sample]:
+        recipe, about = plan.runs["student"], plan.budget
+        kinds = mix(recipe.mix).validation
+        return validation_samples(held_out, kinds, about.windows, about.window, color=recipe.color)
+
+    for name, recipe in plan.runs.items():
+        if finished(recipe, out / name):
+            fabric.print(f"{name}: finished before")
+            continue
+        fabric.print(f"{name}: {recipe.network.name}, {recipe.steps:,} steps")
+        fit(recipe, pairs(), windows(), out / name, fabric=fabric, workers=workers)
     results: Results = {}
     if fabric.is_global_zero:
         files = first_of_each(held_out, limit)
         results = _evaluate(experiment, plan, budget, files, out, sets_below(sets or data), fabric)
         if readme is not None:
             write_readme(readme, (out / "table.md").read_text())
+        if models is not None:
+            made = ship(plan.runs["student"], results, out / "student", models, pairs(), windows())
+            fabric.print(
+                "wrote " + ", ".join(f"{path} ({path.stat().st_size / 1e3:.0f} kB)" for path in made)
+            )
     fabric.barrier()
     return results
 
@@ -101,37 +124,6 @@ def finished(recipe: Recipe, folder: Path) -> bool:
     return Recipe.from_json(state["recipe"]).to_json() == recipe.to_json() and (
         state["step"] == recipe.steps or Standing(**state["standing"]).exhausted(recipe)
     )
-
-
-def _train(
-    plan: Plan,
-    training: list[ImageFile],
-    held_out: list[ImageFile],
-    out: Path,
-    folder: Path,
-    fabric: Fabric,
-    workers: int,
-) -> None:
-    pairs: Bank | None = None
-    for name, recipe in plan.runs.items():
-        if finished(recipe, out / name):
-            fabric.print(f"{name}: finished before")
-            continue
-        kinds = mix(recipe.mix)
-        pairs = pairs or build_bank(
-            folder,
-            training,
-            kinds,
-            recipe.bank_items,
-            size=recipe.bank_size,
-            color=recipe.color,
-            workers=workers,
-        )
-        samples = validation_samples(
-            held_out, kinds.validation, plan.budget.windows, plan.budget.window, color=recipe.color
-        )
-        fabric.print(f"{name}: {recipe.network.name}, {recipe.steps:,} steps")
-        fit(recipe, pairs, samples, out / name, fabric=fabric, workers=workers)
 
 
 def _evaluate(
@@ -176,6 +168,7 @@ def _evaluate(
         "notes": list(plan.notes),
         "reference": subject.reference,
         "window": window,
+        "windows": plan.budget.windows * len({file.category for file in files}),
         "networks": {m: about_network(networks[m], plan, m, out / m) for m in networks},
         "quality": means(scores),
         "sets": {folder.name: means(on_set(subject, folder))["x2"][ALL] for folder in sets},

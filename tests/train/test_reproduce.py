@@ -22,6 +22,7 @@ from keenframe_train.reproduce import reproduce, smoke
 from keenframe_train.reproduction.compare import Score, names, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
+from keenframe_train.reproduction.ship import ship
 from keenframe_train.reproduction.tables import BEGIN, END
 
 from .conftest import picture
@@ -153,6 +154,20 @@ def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
 def test_pictures_of_one_name_are_told_apart() -> None:
     files = [ImageFile(Path(f"{folder}/a/{name}.png"), "a") for folder, name in ("xn", "yn", "xm")]
     assert names(files) == ["a/n.png", "a/n.png (2)", "a/m.png"]
+
+
+def test_the_student_as_a_model_file(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("keenframe_train.export.plain", reason="RGB networks are not exported yet")
+    options = {"budget": "smoke", "bank": tmp_path / "bank", "limit": 1, "models": tmp_path / "models"}
+    reproduce(load_experiment("srresnet-separable-int8"), data, tmp_path / "out", **options, fabric=cpu())
+    names = {path.name for path in (tmp_path / "models").iterdir()}
+    assert names == {"srresnet-separable-int8.onnx", "srresnet-separable-int8-int8.onnx"}
+
+
+def test_luma_students_have_their_own_export(tmp_path: Path) -> None:
+    recipe = load_experiment("keen").recipe
+    with pytest.raises(TrainError, match="is exported with `keenframe-train export"):
+        ship(recipe, {}, tmp_path / "student", tmp_path, None, [])
 
 
 def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def _keen(
     frames: int,
     version: str,
     source: str,
+    compact: bool = False,
 ) -> Exported:
     """A keen run as a model. frames: calibration pairs for INT8 where none was fine-tuned; 0 for no INT8 file."""
     import numpy as np
@@ -105,7 +106,7 @@ def _keen(
     )
     return export_model(
         best, models, judged_on(recipe, data), name=name, description=description, training_data=source,
-        version=version, calibration=calibration, rounded=rounded,
+        version=version, calibration=calibration, rounded=rounded, compact=compact,
     )  # fmt: skip
 
 
@@ -165,7 +166,8 @@ def _experts(
     )
     with tempfile.TemporaryDirectory() as scratch:
         parts = [
-            _keen(best, data, part, Path(scratch), folder, frames, version, source)
+            # Two of them shall not make a file twice as large.
+            _keen(best, data, part, Path(scratch), folder, frames, version, source, compact=True)
             for best, part in ((first, "first"), (second, "second"))
         ]
         for part in parts:

@@ -41,6 +41,9 @@ def reproduce(
     readme: Annotated[
         Path | None, typer.Option(help="README whose measured section is written anew.")
     ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder for the student's ONNX files, float and INT8 [none].")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     precision: Precision = "auto",
@@ -63,7 +66,7 @@ def reproduce(
     where = folder or Path("runs") / "reproduce" / experiment.name
     run(
         experiment, data, where, budget=budget, bank=bank, steps=steps, steps_teacher=steps_teacher, limit=limit,
-        sets=sets, readme=readme, fabric=fabric, workers=workers,
+        sets=sets, readme=readme, models=models, fabric=fabric, workers=workers,
     )  # fmt: skip
     if fabric.is_global_zero:
         out.print((where / "table.md").read_text(), soft_wrap=True, markup=False, highlight=False)

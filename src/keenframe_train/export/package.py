@@ -110,8 +110,12 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
     return small
 
 
-def store_int8(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the rounded weights of the learned convolutions as INT8 with one step for each output channel: lossless."""
+def store_int8(graph: onnx.ModelProto, float_arithmetic: bool = False) -> onnx.ModelProto:
+    """Store the rounded weights of the learned convolutions as INT8 with one step for each output channel: lossless.
+
+    float_arithmetic: widen them by a cast and a product, which engines fold when they load the model; without it by
+    DequantizeLinear, by which they know that they shall compute in INT8.
+    """
     small = onnx.ModelProto()
     small.CopyFrom(graph)
     weights = {tensor.name: tensor for tensor in small.graph.initializer}
@@ -134,16 +138,28 @@ def store_int8(graph: onnx.ModelProto) -> onnx.ModelProto:
         small.graph.initializer.extend(
             [
                 numpy_helper.from_array(levels, f"{name}.int8"),
-                numpy_helper.from_array(step, f"{name}.step"),
-                numpy_helper.from_array(np.zeros(len(step), np.int8), f"{name}.zero"),
+                numpy_helper.from_array(step.reshape(shape) if float_arithmetic else step, f"{name}.step"),
             ]
         )
         node.input[1] = f"{name}.widened"
-        inputs = [f"{name}.int8", f"{name}.step", f"{name}.zero"]
-        widen = onnx.helper.make_node(
-            "DequantizeLinear", inputs, [f"{name}.widened"], name=f"widen/{name}", axis=axis
-        )
-        added.append(widen)
+        if float_arithmetic:
+            cast = onnx.helper.make_node(
+                "Cast", [f"{name}.int8"], [f"{name}.cast"], name=f"cast/{name}", to=onnx.TensorProto.FLOAT
+            )
+            inputs = [f"{name}.cast", f"{name}.step"]
+            added += [
+                cast, onnx.helper.make_node("Mul", inputs, [f"{name}.widened"], name=f"widen/{name}")
+            ]  # fmt: skip
+        else:
+            small.graph.initializer.append(
+                numpy_helper.from_array(np.zeros(len(step), np.int8), f"{name}.zero")
+            )
+            inputs = [f"{name}.int8", f"{name}.step", f"{name}.zero"]
+            added.append(
+                onnx.helper.make_node(
+                    "DequantizeLinear", inputs, [f"{name}.widened"], name=f"widen/{name}", axis=axis
+                )
+            )
     nodes = [*added, *small.graph.node]
     del small.graph.node[:]
     small.graph.node.extend(nodes)
@@ -171,10 +187,12 @@ def export_model(
     version: str = "1",
     calibration: Sequence[Pair] = (),
     rounded: Path | None = None,
+    compact: bool = False,
 ) -> Exported:
     """Write NAME.onnx (float) and, with calibration pairs, NAME-int8.onnx into the folder `out`.
 
     rounded: a checkpoint of `qat.quantize_aware`, to be written as the INT8 file instead of quantising afterwards.
+    compact: the float file, too, gets the 8-bit weights of `rounded` and is half as large; its arithmetic is float.
     samples: on which parity is proved and the INT8 loss measured. Raises TrainError when the float file differs
     from the network by more than 1e-4 of the range, or when no choice of layers keeps the INT8 loss within 0.1 dB; a
     file appears only when it has passed.
@@ -197,13 +215,20 @@ def export_model(
         created=datetime.date.today().isoformat(),
         description=description,
     )
-    simplify(model)
-    graph = to_graph(model)
+    if compact and rounded is not None:
+        model, _ = load_network(rounded)
+        model.points = torch.nn.ModuleDict()
+        graph = to_graph(model)
+        stored = store_int8(graph, float_arithmetic=True)
+    else:
+        simplify(model)
+        graph = to_graph(model)
+        stored = halve_weights(graph)
     float_file, int8_file = out / f"{name}.onnx", out / f"{name}-int8.onnx"
     trial = out / f".{name}.trial.onnx"
     changes: dict[str, float] = {}
     try:
-        write_model(trial, halve_weights(graph), spec)
+        write_model(trial, stored, spec)
         parity = check_parity(model, trial, samples[0].degraded, samples[0].condition)
         trial.replace(float_file)
         if rounded is None and not calibration:

@@ -22,7 +22,8 @@ def markdown(results: Results, report: Report) -> str:
     parts = [
         f"Budget `{results['budget']}`: {results['cost']}. {pictures:.0f} validation pictures{window}, the same for "
         "every method; PSNR (peak 255) and SSIM (Gaussian window) of BT.601 luma, means over pictures; gains over "
-        f"`{results['reference']}`. Milliseconds of one frame of 256x256 out: {results['machine']}.\n",
+        f"`{results['reference']}`. Each run's best weights were chosen on windows of {results['windows']} of these "
+        f"pictures. Milliseconds of one frame of 256x256 out: {results['machine']}.\n",
         *(f"Left out: {note}.\n" for note in results["notes"]),
         _networks(results),
     ]

@@ -1,0 +1,46 @@
+"""The distilled student of a reproduction as the files that the runtime takes."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keenframe_train.data.bank import Bank
+from keenframe_train.data.validation import Sample
+from keenframe_train.errors import TrainError
+from keenframe_train.nets.load import load_any
+from keenframe_train.recipe import Recipe
+from keenframe_train.reproduction.results import ALL, Results
+
+PAIRS = 64  # for INT8's ranges
+
+
+def ship(
+    recipe: Recipe, results: Results, run: Path, models: Path, bank: Bank, samples: Sequence[Sample]
+) -> list[Path]:
+    """Write NAME.onnx and NAME-int8.onnx of an RGB student into the folder `models`; gives the files.
+
+    run: the student's folder. bank: pairs for INT8's ranges. samples: on which parity and INT8's loss are measured.
+    Raises TrainError for a luma network, which `keenframe-train export` writes, and as `export.plain` does.
+    """
+    if recipe.color == "luma" or importlib.util.find_spec("keenframe_train.export.plain") is None:
+        raise TrainError(
+            f"'{run}' is exported with `keenframe-train export {run} --data DIR --name {recipe.name}`"
+        )
+    from keenframe_train.export.plain import export_plain
+
+    chosen = np.random.default_rng(0).choice(len(bank), min(PAIRS, len(bank)), replace=False)
+    calibration = [
+        Sample("pair", "", str(i), bank.degraded[i], bank.pristine[i], bank.conditions[i])
+        for i in sorted(chosen)
+    ]
+    kind = next(iter(results["quality"]))
+    done = export_plain(
+        load_any(run)[0], models, recipe.name, samples, description=recipe.description, recipe=recipe.to_json(),
+        measured={"validation": results["quality"][kind][ALL]["student"], "budget": results["budget"]},
+        calibration=calibration,
+    )  # fmt: skip
+    return [path for path in (done.float_file, done.int8_file) if path is not None]
