@@ -18,7 +18,11 @@ import nncf
 import numpy as np
 import onnx
 import onnxruntime
-from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+from nncf.quantization.advanced_parameters import (
+    AdvancedQuantizationParameters,
+    OverflowFix,
+    QuantizationParameters,
+)
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -84,7 +88,11 @@ def post_training(
         fast_bias_correction=True,
         ignored_scope=nncf.IgnoredScope(names=list(names), patterns=list(patterns), validate=False),
         # VNNI and Arm's dot product add up in 32 bits: nothing overflows, and no bit has to be given away.
-        advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.DISABLE),
+        # One step for all channels of an activation, before depthwise convolutions too: ONNX Runtime knows no other.
+        advanced_parameters=AdvancedQuantizationParameters(
+            overflow_fix=OverflowFix.DISABLE,
+            activations_quantization_params=QuantizationParameters(per_channel=False),
+        ),
     )
 
 
