@@ -29,7 +29,7 @@ from keenframe_train.recipe import Recipe
 from keenframe_train.reproduction.compare import Subject, compare, digest, names, on_set, sets_below
 from keenframe_train.reproduction.pictures import before_after, write_figure
 from keenframe_train.reproduction.results import ALL, Results, about_network, machine, means
-from keenframe_train.reproduction.ship import ship
+from keenframe_train.reproduction.ship import check_color, ship
 from keenframe_train.reproduction.tables import markdown, to_csv, write_readme
 from keenframe_train.schedule import Standing
 
@@ -58,9 +58,12 @@ def reproduce(
     instead of the budget's. limit: pictures of each category in the comparison; None: all. sets: folder that holds
     Set5 or Set14 [data/sets]. readme: README whose measured section is written anew. models: folder for the student's
     ONNX files. workers: processes that make pairs and batches.
-    Raises TrainError for an unknown budget, missing pictures, and a folder with runs of other settings.
+    Raises TrainError for an unknown budget, `models` of a luma recipe, missing pictures, and a folder with runs of
+    other settings.
     """
     plan = make_plan(experiment, budget, out, steps=steps, steps_teacher=steps_teacher)
+    if models is not None:
+        check_color(plan.runs["student"], out / "student")
     training, held_out = train_and_validation(data)
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     for note in plan.notes:

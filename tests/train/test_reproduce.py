@@ -22,7 +22,6 @@ from keenframe_train.reproduce import reproduce, smoke
 from keenframe_train.reproduction.compare import Score, names, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
-from keenframe_train.reproduction.ship import ship
 from keenframe_train.reproduction.tables import BEGIN, END
 
 from .conftest import picture
@@ -164,10 +163,15 @@ def test_the_student_as_a_model_file(data: Path, tmp_path: Path) -> None:
     assert names == {"srresnet-separable-int8.onnx", "srresnet-separable-int8-int8.onnx"}
 
 
-def test_luma_students_have_their_own_export(tmp_path: Path) -> None:
-    recipe = load_experiment("keen").recipe
-    with pytest.raises(TrainError, match="is exported with `keenframe-train export"):
-        ship(recipe, {}, tmp_path / "student", tmp_path, None, [])
+def test_luma_students_have_their_own_export_which_is_said_before_training(
+    data: Path, tmp_path: Path
+) -> None:
+    keen, out = load_experiment("keen"), tmp_path / "out"
+    with pytest.raises(
+        TrainError, match=r"`keenframe-train export .*student --data DIR --name keen` writes it"
+    ):
+        reproduce(keen, data, out, budget="smoke", models=tmp_path / "models", fabric=cpu())
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,15 @@ from keenframe_train.reproduction.results import ALL, Results
 PAIRS = 64  # for INT8's ranges
 
 
+def check_color(recipe: Recipe, run: Path) -> None:
+    """Raises TrainError for a luma network: better before it is trained than after."""
+    if recipe.color == "luma":
+        raise TrainError(
+            f"a luma network such as '{recipe.network.name}' is not for --models; when it is trained, "
+            f"`keenframe-train export {run} --data DIR --name {recipe.name}` writes it"
+        )
+
+
 def ship(
     recipe: Recipe, results: Results, run: Path, models: Path, bank: Bank, samples: Sequence[Sample]
 ) -> list[Path]:
@@ -26,10 +34,8 @@ def ship(
     run: the student's folder. bank: pairs for INT8's ranges. samples: on which parity and INT8's loss are measured.
     Raises TrainError for a luma network, which `keenframe-train export` writes, and as `export.plain` does.
     """
-    if recipe.color == "luma" or importlib.util.find_spec("keenframe_train.export.plain") is None:
-        raise TrainError(
-            f"'{run}' is exported with `keenframe-train export {run} --data DIR --name {recipe.name}`"
-        )
+    check_color(recipe, run)
+    # Only now: NNCF takes seconds to load.
     from keenframe_train.export.plain import export_plain
 
     chosen = np.random.default_rng(0).choice(len(bank), min(PAIRS, len(bank)), replace=False)
