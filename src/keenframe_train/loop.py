@@ -27,14 +27,11 @@ from keenframe_train.evaluate.pictures import before_after_sheet
 from keenframe_train.figures import write_figures
 from keenframe_train.history import Clock, Journal, Means
 from keenframe_train.lesson import prepare_lesson
-from keenframe_train.losses import rmse_loss
 from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
 from keenframe_train.schedule import Standing, learning_rate
 from keenframe_train.start import check_fit, copy_matching, make_optimizer
-
-__all__ = ["FitResult", "copy_matching", "fit", "learning_rate", "rmse_loss"]
 
 PROBE = 24  # fixed training crops, measured as the validation pictures are: the gap shows over-fitting
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"

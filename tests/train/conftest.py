@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,29 @@ pytest.importorskip("torch")
 
 import torch
 
+from keenframe_train import loop
 from keenframe_train.data.bank import Bank, build_bank
 from keenframe_train.data.images import find_images
 from keenframe_train.data.presets import MIXES
+from keenframe_train.figures import write_figures
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_figures() -> Iterator[None]:
+    """A run of a few steps takes less time than its figures: they are drawn within `drawing` alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "write_figures", lambda *_: [])
+        yield
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Runs within the block end with their figures, as they do outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "write_figures", write_figures)
+        yield
 
 
 def picture(seed: int, height: int = 200, width: int = 240) -> np.ndarray:

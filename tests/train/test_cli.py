@@ -18,7 +18,7 @@ from keenframe_train.evaluate.clips import ClipScore, Sending, clips_table, eval
 from keenframe_train.evaluate.report import BEGIN, END
 from keenframe_train.evaluate.stills import means, unsharp_mask
 
-from .conftest import picture
+from .conftest import drawing, picture
 
 TINY = """
 from keenframe_train.recipe import NetworkSpec, Recipe
@@ -47,7 +47,8 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# x\n{BEGIN}\nold\n{END}\nend\n")
     done = run("fit", "recipe.py", "--data", str(data), "--precision", "32-true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = run("fit", "recipe.py", "--data", str(data), "--control", "--steps", "1", cwd=tmp_path)
+    with drawing():
+        done = run("fit", "recipe.py", "--data", str(data), "--control", "--steps", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/tiny-control/training.png").exists() and len(
         list((tmp_path / "banks").iterdir())

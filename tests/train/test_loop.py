@@ -13,9 +13,12 @@ from keenframe_train.data.bank import Bank
 from keenframe_train.data.images import find_images
 from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
-from keenframe_train.loop import copy_matching, fit, learning_rate, rmse_loss
+from keenframe_train.loop import fit
+from keenframe_train.losses import rmse_loss
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
+from keenframe_train.schedule import learning_rate
+from keenframe_train.start import copy_matching
 
 RECIPE = Recipe(
     name="tiny", network=NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), batch=4, patch=64, steps=12,

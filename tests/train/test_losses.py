@@ -10,10 +10,9 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from keenframe.metrics import ssim
-from keenframe_train import loop
 from keenframe_train.data.images import luma
 from keenframe_train.errors import TrainError
-from keenframe_train.losses import LOSS_SCALE, LOSSES, Losses, Ssim, fft, rmse_loss
+from keenframe_train.losses import LOSS_SCALE, LOSSES, Losses, Ssim, fft
 from keenframe_train.perceptual import VARIABLE, Perceptual, SqueezeNet, load_features
 
 from .conftest import picture
@@ -130,10 +129,6 @@ def test_ssim_is_that_of_the_metrics_and_of_scikit_image(noise: float) -> None:
 def test_ssim_of_flat_pictures_is_exact() -> None:
     flat = torch.full((1, 3, 32, 32), 0.9)
     assert abs(float(Ssim()(flat, flat))) < 1e-6
-
-
-def test_the_loop_has_the_same_rmse() -> None:
-    assert loop.rmse_loss is rmse_loss
 
 
 def test_a_sum_of_losses_names_its_parts() -> None:
