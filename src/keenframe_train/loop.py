@@ -205,7 +205,7 @@ def fit(
 
 
 def _check_same(recipe: Recipe, state: dict[str, Any], out: Path) -> None:
-    if Recipe.from_json(state["recipe"]).to_json() != recipe.to_json():
+    if not recipe.same_run(Recipe.from_json(state["recipe"])):
         raise TrainError(_STALE.format(folder=out))
 
 

@@ -127,6 +127,21 @@ class Recipe:
             self, name=f"{self.name}-control", bank=self.bank_name, teachers=(), distill={}, taps=()
         )
 
+    def same_run(self, other: Recipe) -> bool:
+        """Whether both describe one run, so that the one goes on where the other stopped.
+
+        What a run is called for its readers and where its teachers' files lie do not matter: folders may be moved.
+        """
+
+        def bare(recipe: Recipe) -> str:
+            teachers = tuple(
+                dataclasses.replace(teacher, checkpoint=None if teacher.checkpoint is None else "elsewhere")
+                for teacher in recipe.teachers
+            )
+            return dataclasses.replace(recipe, description="", teachers=teachers).to_json()
+
+        return bare(self) == bare(other)
+
     def to_json(self) -> str:
         """The recipe as JSON, for checkpoints and model cards."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, default=str)

@@ -124,7 +124,7 @@ def finished(recipe: Recipe, folder: Path) -> bool:
     if not (folder / "last.pt").exists() or not (folder / "best.pt").exists():
         return False
     state = load_checkpoint(folder / "last.pt")
-    return Recipe.from_json(state["recipe"]).to_json() == recipe.to_json() and (
+    return recipe.same_run(Recipe.from_json(state["recipe"])) and (
         state["step"] == recipe.steps or Standing(**state["standing"]).exhausted(recipe)
     )
 

@@ -58,9 +58,20 @@ def pair(channels: int = 1, size: int = 48, count: int = 2) -> tuple[Tensor, Ten
 def test_equal_pictures_cost_nothing_and_noise_costs(name: str, channels: int, weights: Path) -> None:
     output, target = pair(channels)
     loss = LOSSES[name]()
-    floor = LOSS_SCALE * 0.5 / 255 if name == "rmse" else 0.0
+    half = 0.5 / 255  # a code value: these two never see less
+    floor = LOSS_SCALE * {"rmse": half, "root-rmse": 2 * (0.02 * half) ** 0.5}.get(name, 0.0)
     assert float(loss(target, target)) == pytest.approx(floor, abs=1e-5)
     assert float(loss(output, target)) > floor + 1e-3
+
+
+@pytest.mark.parametrize(("error", "more"), [(0.02, 1.0), (0.005, 2.0), (0.08, 0.5)])
+def test_root_rmse_pulls_more_at_light_damage_and_less_at_heavy(error: float, more: float) -> None:
+    pulls = []
+    for name in ("root-rmse", "rmse"):
+        output = torch.full((1, 1, 16, 16), 0.5 + error, requires_grad=True)
+        LOSSES[name]()(output, torch.full((1, 1, 16, 16), 0.5)).backward()
+        pulls.append(float(output.grad.abs().sum()))
+    assert pulls[0] == pytest.approx(more * pulls[1], rel=0.06)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -33,6 +33,18 @@ def test_the_first_checkpoints_knew_keen_alone() -> None:
     assert Recipe.from_json(json.dumps(old)) == today
 
 
+def test_a_run_may_be_moved_and_described_anew_and_nothing_else() -> None:
+    moved = dataclasses.replace(
+        DISTILLED,
+        description="x",
+        teachers=(dataclasses.replace(DISTILLED.teachers[0], checkpoint="/b/t.pt"),),
+    )
+    assert moved != DISTILLED and moved.same_run(DISTILLED)
+    untaught = dataclasses.replace(DISTILLED.teachers[0], checkpoint=None)
+    for change in ({"rate": 1.0}, {"teachers": (untaught,)}, {"taps": ()}, {"seed": 1}):
+        assert not dataclasses.replace(DISTILLED, **change).same_run(DISTILLED)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", "[1]", '{"name": "x", "network": {"name": "keen"}, "unknown": 1}']
 )
