@@ -100,10 +100,7 @@ def test_crops_and_the_eight_turns() -> None:
 
 def test_bank_items_depend_on_seed_and_index_alone(data: Path, bank: Bank, tmp_path: Path) -> None:
     again = build_bank(tmp_path, find_images(data / "train-0"), MIXES["keen"], 48, size=160, workers=1)
-    assert np.array_equal(again.pristine, bank.pristine) and np.array_equal(again.kinds, bank.kinds)
-    # VP8 in real time picks its speed by the clock, so on a busy machine one clip may come out otherwise.
-    same = (again.degraded == bank.degraded).all((1, 2))
-    assert same.sum() >= len(bank) - 3
+    assert np.array_equal(again.degraded, bank.degraded) and np.array_equal(again.kinds, bank.kinds)
     for item in (0, 17):
         assert np.array_equal(bank.conditions[item], band_statistics(bank.degraded[item]))
     clean = bank.kinds == list(bank.names).index("clean")

@@ -64,7 +64,8 @@ def _encoder(setting: CodecSetting, width: int, height: int) -> av.VideoCodecCon
     elif setting.codec in ("vp8", "vp9"):
         options = {
             "deadline": "realtime",
-            "cpu-used": "6" if setting.codec == "vp8" else "7",
+            # Negative: VP8 keeps this speed; positive, it would follow the clock, and no two runs agree.
+            "cpu-used": "-6" if setting.codec == "vp8" else "7",
             "lag-in-frames": "0",
         }
         options |= {"error-resilient": "1"} if setting.lost else {}
