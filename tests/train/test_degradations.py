@@ -10,7 +10,8 @@ from keenframe_train.errors import TrainError
 
 from .conftest import picture
 
-SAME_SIZE = [name for name in PRESETS if name not in ("x2", "received-half")]
+SHRINKING = {"x2": 2, "received-half": 2, "r4-small": 4}
+SAME_SIZE = [name for name in PRESETS if name not in SHRINKING]
 
 
 @pytest.mark.parametrize("name", SAME_SIZE)
@@ -35,10 +36,11 @@ def test_clean_changes_nothing() -> None:
     assert PRESETS["clean"](image, np.random.default_rng(0)) is image
 
 
-def test_enlarging_presets_give_half_the_size() -> None:
+@pytest.mark.parametrize(("name", "factor"), SHRINKING.items())
+def test_presets_for_networks_that_enlarge_give_a_part_of_the_size(name: str, factor: int) -> None:
     image = picture(4, 160, 192)[..., 0]
-    for name in ("x2", "received-half"):
-        assert PRESETS[name](image, np.random.default_rng(0)).shape == (80, 96)
+    small = PRESETS[name](image, np.random.default_rng(0))
+    assert small.shape == (160 // factor, 192 // factor) and small.dtype == np.uint8
 
 
 def test_unknown_preset_names_the_known() -> None:

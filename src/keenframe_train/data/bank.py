@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +52,7 @@ _job: _Job
 def _start(job: _Job) -> None:
     global _job
     _job = job
+    cv2.setNumThreads(1)  # a core a process; and OpenCV's threads do not outlive a fork
 
 
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
