@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from keenframe.errors import InputError, OutputError
 from keenframe.media.encoders import Encoder, encoder_options
 from keenframe.media.reencode import Reencoder, reencoder
+from keenframe.media.scheduling import ordinary_scheduling
 from keenframe.media.source import Source
 
 _ENCODER_THREADS = 8
@@ -118,10 +119,12 @@ class Target:
             else:
                 self._copy(item)
             return
-        if self._video is None:
-            self._start(item, original or item)
-        self._fit_time(item)
-        self._mux(self._video.encode(item))
+        with ordinary_scheduling():
+            if self._video is None:
+                self._start(item, original or item)
+            self._fit_time(item)
+            packets = self._video.encode(item)
+        self._mux(packets)
         self.frames += 1
 
     def _start(self, frame: VideoFrame, original: VideoFrame) -> None:

@@ -15,6 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from keenframe.media.scheduling import ordinary_scheduling
 from keenframe_train.errors import TrainError
 
 Codec = Literal["h264", "hevc", "vp8", "vp9", "av1"]
@@ -94,14 +95,10 @@ def transcode(frames: Sequence[av.VideoFrame], setting: CodecSetting) -> list[av
     width, height = frames[0].width, frames[0].height
     if width % 2 or height % 2:
         raise TrainError(f"codecs take even sizes; got {width}x{height}: crop the clip first")
-    encoder = _encoder(setting, width, height)
+    with ordinary_scheduling():
+        packets = _encode(frames, setting, width, height)
     decoder = av.CodecContext.create(_DECODERS[setting.codec], "r")
     decoder.thread_count = 1
-    packets = []
-    for index, frame in enumerate(frames):
-        frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
     decoded: list[av.VideoFrame] = []
     for index, packet in enumerate(packets):
         if index and index in setting.lost:
@@ -117,6 +114,17 @@ def transcode(frames: Sequence[av.VideoFrame], setting: CodecSetting) -> list[av
         if not setting.lost:
             raise
     return decoded
+
+
+def _encode(
+    frames: Sequence[av.VideoFrame], setting: CodecSetting, width: int, height: int
+) -> list[av.Packet]:
+    encoder = _encoder(setting, width, height)
+    packets = []
+    for index, frame in enumerate(frames):
+        frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
+        packets += encoder.encode(frame)
+    return [*packets, *encoder.encode(None)]
 
 
 def luma_frame(luma: NDArray[np.uint8]) -> av.VideoFrame:
