@@ -40,10 +40,10 @@ BUDGETS = {
         student={"network": NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), **TINY},
     ),
     "cpu": Budget(
-        "about 10 minutes of training on one core with bfloat16",
+        "about 6 minutes of training on one core with bfloat16",
         bank_items=4_000, bank_size=256,
-        teacher={"steps": 2_500, "warmup": 200},
-        student={"steps": 4_000, "warmup": 200},
+        teacher={"steps": 1_500, "warmup": 200},
+        student={"steps": 2_500, "warmup": 200},
     ),
     "full": Budget(
         "the steps and pairs of the shipped weights; a working day on two cores",
