@@ -16,6 +16,8 @@ import readme
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "keenframe"
 MODEL_BYTES_MAX = 1_000_000
+# R4's student enlarges by four and has 758,755 parameters.
+LARGER = {"unet-rrdb-x4.onnx": 3_000_000}
 SAMPLES_BYTES_MAX = 1_500_000
 PICTURE = ROOT / "docs" / "images" / "before-after.png"
 SHELL_SCRIPTS = ["scripts/demo", "scripts/test", "scripts/environment.sh"]
@@ -68,7 +70,7 @@ def test_embedded_models_are_small() -> None:
     too_big = {
         path.name: path.stat().st_size
         for path in (PACKAGE / "zoo" / "models").glob("*.onnx")
-        if path.stat().st_size >= MODEL_BYTES_MAX
+        if path.stat().st_size >= LARGER.get(path.name, MODEL_BYTES_MAX)
     }
     assert not too_big
 

@@ -48,7 +48,7 @@ BUDGETS = {
             "network": NetworkSpec("rrdbnet", {"features": 64, "blocks": 6, "growth": 32, "scale": 1}),
             "steps": 1_200, **QUICK, "rate": 4e-4,
         },
-        student={"steps": 1_500, **QUICK},
+        student={"steps": 600, **QUICK, "rate": 6e-4},
     ),
     "report": Budget(
         "the report's teacher, rates, batch and 100 epochs of 800 pictures; days on two cores, hours on a "
