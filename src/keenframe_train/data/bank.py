@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE, band_statistics
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, draw_file, luma, random_crop, read_rgb
+from keenframe_train.data.jobs import one_opencv_thread
 from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
@@ -52,7 +52,6 @@ _job: _Job
 def _start(job: _Job) -> None:
     global _job
     _job = job
-    cv2.setNumThreads(1)  # a core a process; and OpenCV's threads do not outlive a fork
 
 
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
@@ -188,7 +187,8 @@ def build_bank(
 
 def _fill(maps: dict[str, np.memmap], missing: NDArray[np.intp], job: _Job, workers: int) -> None:
     count = len(maps["done"])
-    with multiprocessing.get_context("fork").Pool(workers, _start, (job,)) as pool, progress() as bar:
+    context = multiprocessing.get_context("fork")
+    with one_opencv_thread(), context.Pool(workers, _start, (job,)) as pool, progress() as bar:
         task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
         for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
             maps["degraded"][index], maps["pristine"][index] = degraded, pristine

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import cv2
@@ -68,10 +68,23 @@ def run(
             bar.advance(task)
 
 
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """No OpenCV threads in this process meanwhile. A forked child inherits the pool but none of its threads, and waits
+    for them for ever; so they have to be gone before the fork.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def _receive(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
-    cv2.setNumThreads(1)  # a core a process; and OpenCV's threads do not outlive a fork
+    cv2.setNumThreads(1)  # a core a process, where it was started and not forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -92,7 +105,10 @@ def _in_processes(
     function: Callable[[Item], Result], items: list[Item], workers: int
 ) -> Generator[tuple[Item, Result]]:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    with ProcessPoolExecutor(min(workers, len(items)), context, _receive, (function,)) as pool:
+    with (
+        one_opencv_thread(),
+        ProcessPoolExecutor(min(workers, len(items)), context, _receive, (function,)) as pool,
+    ):
         waiting = iter(items)
         running: dict[Future[Result], Item] = {}
         try:
