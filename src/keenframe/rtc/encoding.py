@@ -118,7 +118,7 @@ class VideoEncoder:
         import av
 
         bitrate = self._target_bps
-        context = av.CodecContext.create(_LIBRARIES[self._codec], "w")
+        context: Any = av.CodecContext.create(_LIBRARIES[self._codec], "w")
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.bit_rate, context.gop_size, context.time_base = bitrate, _KEY_INTERVAL, TIME_BASE
         # More than one waits for the others where processors are taken.

@@ -47,7 +47,9 @@ def check_offer(sdp: str, type: str = "offer") -> None:
         kind = section[0][2:].split(" ")[0]
         kinds.append(kind)
         if kind not in ("audio", "video"):
-            raise InputError(f"the offer holds {kind!r}; the relay takes sound and picture only: leave it out")
+            raise InputError(
+                f"the offer holds {kind!r}; the relay takes sound and picture only: leave it out"
+            )
         if kind == "video" and "a=sendrecv" not in section:
             raise InputError(
                 "the offered video is not both sent and received; the relay sends it back: offer it as sendrecv"

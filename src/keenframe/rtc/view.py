@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from keenframe.errors import InputError
 
@@ -31,9 +31,9 @@ class View:
 
     @classmethod
     def parse(cls, text: str) -> View:
-        """"largest", "same" or "WIDTHxHEIGHT", of even sides. InputError for anything else."""
-        if text == "largest" or text == "same":
-            return cls(text)
+        """ "largest", "same" or "WIDTHxHEIGHT", of even sides. InputError for anything else."""
+        if text in ("largest", "same"):
+            return cls(cast(Literal["largest", "same"], text))
         match = _FIXED.fullmatch(text)
         width, height = (int(match[1]), int(match[2])) if match else (0, 0)
         if not match or width % 2 or height % 2 or width * height > _PIXELS_MAX or min(width, height) < 16:
