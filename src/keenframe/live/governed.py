@@ -37,8 +37,8 @@ class GovernedSharpener:
         levels are their places in this list, and one more that passes frames through.
     target_fps: 1..240, the rate to hold. cpu_share: part of the time, 0..1, that sharpening may take. budget: one
         `CpuBudget` for all streams of a process, whose parts then take the place of cpu_share.
-    strength: 0..2. engine, threads: as `Sharpener` takes them. stats: where to count; whoever feeds the stream adds
-        its own frames in, frames out and drops there.
+    strength: 0..2. engine, threads: as `Sharpener` takes them. stats: where to count, kept as `numbers`; whoever feeds
+        the stream adds frames in, frames out and drops there.
 
     Models are loaded, compiled and measured in the background: until a new size of frame, strength or list of models
     is ready, frames pass through or go on as before. One thread calls `sharpen`; the rest may be called by any.
@@ -67,7 +67,7 @@ class GovernedSharpener:
         self._running: Sharpener | None = None
         self._begun: object = None
         self._refused: Kind | None = None
-        self._numbers = stats if stats is not None else Stats()
+        self.numbers = stats if stats is not None else Stats()
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(1, "keenframe-loader")
         self._job: _Job | None = None
@@ -81,6 +81,11 @@ class GovernedSharpener:
     def levels(self) -> list[str]:
         """What each level is: the models' names, and "pass"."""
         return [*(sharpener.spec.name for sharpener in self._ladder.sharpeners), "pass"]
+
+    @property
+    def target_fps(self) -> float:
+        """Frames per second to hold."""
+        return self._governor.target_fps
 
     @property
     def strength(self) -> float:
@@ -141,9 +146,9 @@ class GovernedSharpener:
             result, done = self._run(model, frame, strength)
         taken_s = time.perf_counter() - now_s
         if done:
-            self._numbers.processed(now_s, taken_s)
+            self.numbers.processed(now_s, taken_s)
         else:
-            self._numbers.count("passed")
+            self.numbers.count("passed")
         with self._lock:
             # While models are compiled beside it, a frame's time says nothing about the model.
             if self._job is None and (done or self._governor.level == self._governor.passing):
@@ -164,7 +169,7 @@ class GovernedSharpener:
                 "target_fps": self._governor.target_fps,
                 "budget_ms": round(1000 * self._governor.budget_s, 2),
             }
-        return state | self._numbers.snapshot()
+        return state | self.numbers.snapshot()
 
     def close(self) -> None:
         """Wait for the loader and free the models."""
@@ -198,7 +203,7 @@ class GovernedSharpener:
             # Another strength may be in the making, and the old one serves until then.
             ready = self._ladder.costs(Kind.of(frame, self._served))
         if ready is None:
-            self._numbers.count("refused" if kind == self._refused else "warming")
+            self.numbers.count("refused" if kind == self._refused else "warming")
             return None, self._served
         begun = (self._ladder, frame.width, frame.height, frame.format)
         if begun != self._begun:
@@ -217,7 +222,7 @@ class GovernedSharpener:
         try:
             return model.sharpen(frame, strength, still=False), True
         except KeenframeError as error:
-            self._numbers.error(str(error))
+            self.numbers.error(str(error))
             return frame, False
 
     def _load(self, like: Frame, kind: Kind) -> None:
@@ -248,7 +253,7 @@ class GovernedSharpener:
             ladder, costs = job.future.result()
         except Exception as error:
             self._refused, self._wanted = job.kind, self._ladder.models
-            self._numbers.error(str(error) or type(error).__name__)
+            self.numbers.error(str(error) or type(error).__name__)
             return
         self._refused = None
         ladder.adopt(job.kind, costs)

@@ -146,6 +146,8 @@ def prometheus(snapshot: dict[str, Any], prefix: str = "keenframe") -> str:
         if name == "counters":
             for counter, number in value.items():
                 lines += [f"# TYPE {prefix}_{counter}_total counter", f"{prefix}_{counter}_total {number}"]
+        elif name == "sinks":
+            lines += _of_sinks(prefix, value)
         elif isinstance(value, dict):
             lines += _head(prefix, name)
             lines += [
@@ -155,6 +157,17 @@ def prometheus(snapshot: dict[str, Any], prefix: str = "keenframe") -> str:
         elif isinstance(value, int | float):
             lines += [*_head(prefix, name), f"{prefix}_{name} {float(value):g}"]
     return "\n".join(lines) + "\n"
+
+
+def _of_sinks(prefix: str, sinks: dict[str, dict[str, Any]]) -> list[str]:
+    lines = []
+    for number in ("written", "dropped", "failures"):
+        name = f"{prefix}_sink_{number}_total"
+        lines.append(f"# TYPE {name} counter")
+        for sink, values in sinks.items():
+            label = sink.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            lines.append(f'{name}{{sink="{label}"}} {values[number]}')
+    return lines
 
 
 def _head(prefix: str, name: str) -> list[str]:
