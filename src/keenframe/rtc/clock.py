@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
 from keenframe.rtc.numbering import Unwrapper
+
+_REPORTS = 16
 
 
 class SenderClock:
@@ -35,3 +41,24 @@ class SenderClock:
             return None
         ntp, reported = self._report
         return (ntp + ((timestamp - reported) << 32) // self._rate_hz) % (1 << 64)
+
+
+class SentReports:
+    """When the last sender reports went out, by their time: what a receiver's report refers to."""
+
+    def __init__(self, now_s: Callable[[], float] = time.perf_counter) -> None:
+        self._now_s = now_s
+        self._sent_s: OrderedDict[int, float] = OrderedDict()
+
+    def sent(self, ntp: int) -> None:
+        """A report with this 64-bit NTP time goes out now."""
+        self._sent_s[ntp >> 16 & 0xFFFFFFFF] = self._now_s()
+        while len(self._sent_s) > _REPORTS:
+            self._sent_s.popitem(last=False)
+
+    def round_trip_ms(self, lsr: int, dlsr: int) -> float | None:
+        """Time there and back, from a receiver report: the middle 32 bits of the last NTP time that came, and how
+        long ago that was, in 1/65536 s. None when it speaks of no report that is known.
+        """
+        sent_s = self._sent_s.get(lsr)
+        return None if sent_s is None else max(0.0, 1000 * (self._now_s() - sent_s - dlsr / 65536))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keenframe.rtc.assembly import EncodedFrame
-from keenframe.rtc.sdp import Bitrates
 
 if TYPE_CHECKING:
     import av
@@ -18,6 +18,8 @@ TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 # An encoder takes a new bitrate only by starting anew, with a key frame: down when it must, up in few large steps.
 _STEP_DOWN, _STEP_UP, _UP_S = 0.85, 1.3, 3.0
 _KEY_INTERVAL = 3000
+# More than this is not seen: 1 Mbit/s for 640x360, 4 for 1280x720, at 30 frames a second.
+_BITS_PER_PIXEL = 0.15
 _LIBRARIES = {"VP8": "libvpx", "H264": "libx264"}
 _DECODERS = {"VP8": "libvpx", "H264": "h264"}
 
@@ -54,31 +56,20 @@ class Outgoing(NamedTuple):
 
 
 class VideoEncoder:
-    """Encodes one stream for aiortc, in the place of its own encoders: `encode` and `target_bitrate` are theirs.
+    """Encodes one stream for aiortc, in the place of its own encoders, whose `encode` it has.
 
     Those denoise, which costs what sharpening gained (3 dB at 2 Mbit/s), and start anew, with a key frame, whenever
-    the bitrate moves by a tenth.
+    the bitrate moves by a tenth. bitrate_bps: asked before each frame, with the most that is of use to it.
     """
 
-    def __init__(self, codec: str, bitrates: Bitrates) -> None:
+    def __init__(self, codec: str, bitrate_bps: Callable[[int], int]) -> None:
         self.key_frames = 0
         self.frames = 0
         self._codec = codec
-        self._bitrates = bitrates
-        self._target_bps = 1000 * bitrates.start_kbps
+        self._bitrate_bps = bitrate_bps
         self._context: Any = None
         self._changed_s = 0.0
         self._picture_id = random.randrange(1 << 15)
-
-    @property
-    def target_bitrate(self) -> int:
-        """Bits per second to aim at. Setting it, as the receiver's estimate does, keeps it within the bounds."""
-        return self._target_bps
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        low, high = 1000 * self._bitrates.min_kbps, 1000 * self._bitrates.max_kbps
-        self._target_bps = max(low, min(int(bitrate), high))
 
     def encode(self, picture: av.VideoFrame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         """The payloads of a yuv420p picture's packets, and its pts. Blocks: for a thread of its own."""
@@ -107,25 +98,26 @@ class VideoEncoder:
         """Make the encoder fit the picture's size and the bitrate."""
         now_s = time.monotonic()
         context = self._context
+        bitrate = self._bitrate_bps(round(_BITS_PER_PIXEL * picture.width * picture.height * 30))
         if context is not None and (context.width, context.height) == (picture.width, picture.height):
-            ratio = self._target_bps / context.bit_rate
+            ratio = bitrate / context.bit_rate
             if ratio >= _STEP_DOWN and (ratio <= _STEP_UP or now_s - self._changed_s < _UP_S):
                 return
         self._changed_s = now_s
-        self._context = self._open(picture.width, picture.height)
+        self._context = self._open(picture, bitrate)
 
-    def _open(self, width: int, height: int) -> Any:
+    def _open(self, picture: av.VideoFrame, bitrate: int) -> Any:
         import av
 
-        bitrate = self._target_bps
         context: Any = av.CodecContext.create(_LIBRARIES[self._codec], "w")
-        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
         context.bit_rate, context.gop_size, context.time_base = bitrate, _KEY_INTERVAL, TIME_BASE
         # More than one waits for the others where processors are taken.
         context.thread_count = 1
         if self._codec == "H264":
             context.framerate = Fraction(30)
             context.profile = "Baseline"
+            context.color_range = picture.color_range
             context.options = {
                 "preset": "superfast",
                 "tune": "zerolatency",

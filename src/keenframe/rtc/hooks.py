@@ -7,13 +7,15 @@ put in the place of its own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keenframe.errors import EngineError
 from keenframe.rtc.assembly import FrameAssembler, Retransmissions
-from keenframe.rtc.clock import SenderClock
+from keenframe.rtc.clock import SenderClock, SentReports
 from keenframe.rtc.encoding import ForwardedSound, VideoEncoder
+from keenframe.rtc.rate import DownlinkEstimate, UplinkEstimate
 
 if TYPE_CHECKING:
     from aiortc import RTCRtpReceiver, RTCRtpSender
@@ -34,10 +36,13 @@ class SoundPackets:
         return False, None
 
 
-def receive_video(receiver: RTCRtpReceiver, assembler: FrameAssembler, asked: Retransmissions) -> None:
-    """Let `assembler` have what `receiver` gets, and `asked` choose what is asked for again."""
+def receive_video(
+    receiver: RTCRtpReceiver, assembler: FrameAssembler, asked: Retransmissions, uplink: UplinkEstimate
+) -> None:
+    """Let `assembler` have what `receiver` gets, `asked` choose what to ask for again, `uplink` say how much."""
     _replace(receiver, "jitter_buffer", assembler)
     _replace(receiver, "nack_generator", asked)
+    _replace(receiver, "remote_bitrate_estimator", uplink)
 
 
 def receive_sound(receiver: RTCRtpReceiver, packets: SoundPackets) -> None:
@@ -50,12 +55,33 @@ def send_with(sender: RTCRtpSender, encoder: VideoEncoder | ForwardedSound) -> N
     _replace(sender, "encoder", encoder)
 
 
-def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock) -> None:
-    """Let the reports of `sender` tell the time that the reports to `receiver` told.
+def follow_reports(sender: RTCRtpSender, downlink: DownlinkEstimate, clock: SentReports) -> None:
+    """Let `downlink` hear what the other side reports about the stream of `sender`."""
+    handle = sender._handle_rtcp_packet
+
+    async def handle_reports(packet: AnyRtcpPacket) -> None:
+        from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket, unpack_remb_fci
+
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                round_trip_ms = clock.round_trip_ms(report.lsr, report.dlsr)
+                if report.ssrc == sender._ssrc and round_trip_ms is not None:
+                    downlink.report(round_trip_ms, report.fraction_lost / 256)
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+            with contextlib.suppress(ValueError):
+                downlink.ask(unpack_remb_fci(packet.fci)[0])
+        await handle(packet)
+
+    sender._handle_rtcp_packet = handle_reports  # type: ignore[method-assign]
+
+
+def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock) -> SentReports:
+    """Let the reports of `sender` tell the time that the reports to `receiver` told; returns when they were sent.
 
     Until the first of those has come the outgoing stream has no reports: a wrong time would be worse than none.
     """
     handle, encoded, send = receiver._handle_rtcp_packet, sender._next_encoded_frame, sender._send_rtcp
+    reports = SentReports()
     sent: list[int] = []
 
     async def handle_report(packet: AnyRtcpPacket) -> None:
@@ -80,11 +106,13 @@ def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock
                 if ntp is None:
                     return
                 packet.sender_info.ntp_timestamp = ntp
+                reports.sent(ntp)
         await send(packets)
 
     receiver._handle_rtcp_packet = handle_report  # type: ignore[method-assign]
     sender._next_encoded_frame = next_frame  # type: ignore[method-assign]
     sender._send_rtcp = send_reports  # type: ignore[method-assign]
+    return reports
 
 
 def _replace(owner: object, name: str, value: object) -> None:

@@ -19,6 +19,7 @@ from keenframe.rtc.assembly import EncodedFrame, FrameAssembler, Retransmissions
 from keenframe.rtc.clock import SenderClock
 from keenframe.rtc.encoding import ForwardedSound, Outgoing, VideoEncoder
 from keenframe.rtc.options import PeerOptions
+from keenframe.rtc.rate import DownlinkEstimate, UplinkEstimate
 from keenframe.rtc.sdp import with_bitrates
 from keenframe.rtc.stream import LiveSharpener, PictureStream
 from keenframe.rtc.tracks import PictureTrack, SoundTrack
@@ -53,6 +54,8 @@ class Peer:
         self._encoder: VideoEncoder | None = None
         self._assembler: FrameAssembler | None = None
         self._asked: Retransmissions | None = None
+        self._uplink: UplinkEstimate | None = None
+        self._downlink: DownlinkEstimate | None = None
         self._loop = asyncio.get_running_loop()
         self._stream = PictureStream(
             sharpener, stats, options.view, self._from_thread, self._request_key_frame, self.id
@@ -91,7 +94,8 @@ class Peer:
             "state": self._connection.connectionState,
             "size_in": self._stream.size_in,
             "size_out": self._stream.size_out,
-            "target_kbps": encoder.target_bitrate / 1000 if encoder else 0.0,
+            "uplink_kbps": round(self._uplink.target_kbps) if self._uplink else 0,
+            "downlink_kbps": round(self._downlink.target_bps / 1000) if self._downlink else 0,
             **self._stats.snapshot(),
         }
         counters = numbers["counters"]
@@ -132,11 +136,14 @@ class Peer:
         def deliver(encoded: EncodedFrame) -> None:
             self._stream.put(encoded._replace(timestamp=clock.unwrap(encoded.timestamp)))
 
+        self._downlink = downlink = DownlinkEstimate(self._options.bitrates)
         self._assembler = FrameAssembler(codecs, deliver)
-        self._encoder = VideoEncoder(codec.name, self._options.bitrates)
-        hooks.receive_video(transceiver.receiver, self._assembler, self._asked)
+        self._encoder = VideoEncoder(codec.name, downlink.take)
+        self._uplink = UplinkEstimate(self._options.bitrates)
+        hooks.receive_video(transceiver.receiver, self._assembler, self._asked, self._uplink)
         hooks.send_with(transceiver.sender, self._encoder)
-        hooks.keep_time(transceiver.receiver, transceiver.sender, clock)
+        reports = hooks.keep_time(transceiver.receiver, transceiver.sender, clock)
+        hooks.follow_reports(transceiver.sender, downlink, reports)
         transceiver.sender.replaceTrack(self._pictures)
 
     def _take_sounds(self, transceiver: RTCRtpTransceiver) -> None:
