@@ -24,7 +24,7 @@ class Bitrates:
 
     min_kbps: int = 200
     start_kbps: int = 1500
-    max_kbps: int = 6000
+    max_kbps: int = 3000
 
     def __post_init__(self) -> None:
         if not 30 <= self.min_kbps <= self.start_kbps <= self.max_kbps <= 50_000:
