@@ -16,8 +16,9 @@ from keenframe.live.stats import Stats
 AGAIN_S, AGAIN_MAX_S = 0.5, 8.0
 # Sources up to so much faster than the target go through whole; above that what is too much is left out.
 _FASTER = 1.05
-# How much too early a frame may come, as a share of the interval, before it is left out.
-_EARLY = 0.4
+# How much too early a frame may come, in intervals, before it is left out, and for how many that did not come in time
+# others may come at once: a camera's hiccup is no higher rate.
+_EARLY, _CREDIT = 0.4, 4
 
 
 class FrameSource(Protocol):
@@ -147,5 +148,5 @@ class Capture:
         if now_s < self._due_s - _EARLY * interval_s:
             self._stats.count("skipped")
             return
-        self._due_s = max(self._due_s, now_s - interval_s) + interval_s
+        self._due_s = max(self._due_s, now_s - _CREDIT * interval_s) + interval_s
         self._mailbox.put(Captured(frame, now_s))

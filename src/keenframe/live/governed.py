@@ -83,6 +83,11 @@ class GovernedSharpener:
         return [*(sharpener.spec.name for sharpener in self._ladder.sharpeners), "pass"]
 
     @property
+    def pinned(self) -> int | None:
+        """The level that `pin` has fixed; None while the governor chooses."""
+        return self._governor.pinned
+
+    @property
     def target_fps(self) -> float:
         """Frames per second to hold."""
         return self._governor.target_fps

@@ -30,9 +30,12 @@ class Shot(NamedTuple):
 class Sink(Protocol):
     """Takes shots in its own thread. KeenframeError from `write` means that it is lost."""
 
-    name: str
     # Whether `write` may work again after `close`, when whatever was lost is back.
     retries: bool
+
+    @property
+    def name(self) -> str:
+        """What people and numbers call it."""
 
     def write(self, shot: Shot) -> None: ...
 

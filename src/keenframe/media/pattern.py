@@ -39,6 +39,8 @@ class Pattern:
         self._matrix: Matrix = "bt709" if height >= HD_LINES else "bt601"
         self._luma, *chroma = _picture(width, height, self._matrix)
         for plane in chroma:
+            # The number is black and white.
+            plane[-_bit_side(self._luma) // 2 :] = 128
             plane.flags.writeable = False
         self._chroma = tuple(chroma)
         self._closed = threading.Event()

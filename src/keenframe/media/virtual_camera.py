@@ -20,10 +20,17 @@ class VirtualCamera:
 
     device: as pyvirtualcam takes it ("/dev/video10", "OBS Virtual Camera"); None takes the first one free. fps: what
     to announce. I420 and NV12 frames of limited range go through as they are, with odd sides cut to even; others,
-    and frames of another size than the first one's, are converted.
+    and frames of another size than the first one's, are converted. OutputError when pyvirtualcam is not installed.
     """
 
     def __init__(self, device: str | None = None, fps: float = 30.0) -> None:
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            raise OutputError(
+                "the virtual camera needs pyvirtualcam — pip install 'keenframe[camera]'"
+            ) from error
+        self._pyvirtualcam = pyvirtualcam
         self._wanted, self._fps = device, fps
         self._camera: Any = None
         self._format = "i420"
@@ -57,15 +64,9 @@ class VirtualCamera:
             camera.close()
 
     def _open(self, width: int, height: int) -> Any:
+        format = self._pyvirtualcam.PixelFormat[_DIRECT[self._format]]
         try:
-            import pyvirtualcam
-        except ImportError as error:
-            raise OutputError(
-                "the virtual camera needs pyvirtualcam — pip install 'keenframe[camera]'"
-            ) from error
-        format = pyvirtualcam.PixelFormat[_DIRECT[self._format]]
-        try:
-            return pyvirtualcam.Camera(width, height, self._fps, fmt=format, device=self._wanted)
+            return self._pyvirtualcam.Camera(width, height, self._fps, fmt=format, device=self._wanted)
         except (RuntimeError, OSError, ValueError) as error:
             tried = "; ".join(str(error).split("\n"))
             raise OutputError(
