@@ -125,6 +125,9 @@ class _Door:
     def _is_ours(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        try:
             address = ipaddress.ip_address(name)
         except ValueError:
             return name == "localhost" or (self._hosts is not None and name in self._hosts)
