@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, make_sample
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.judge import restore
-from keenframe_train.evaluate.metrics import psnr, ssim
 from keenframe_train.evaluate.stills import SEED, WINDOWS, unsharp_mask
 from keenframe_train.files import write_text
 from keenframe_train.progress import progress
@@ -96,17 +96,12 @@ def judge(sample: Sample, outputs: Mapping[str, Uint8]) -> list[Score]:
             sample.category,
             sample.name,
             method,
-            psnr(plane := luma_plane(output), pristine),
+            psnr(plane := luma_plane(output), pristine, ceiling_db=CEILING_DB),
             ssim(plane, pristine),
-            psnr(_flat(output), _flat(sample.pristine)) if rgb else None,
+            psnr(output, sample.pristine, ceiling_db=CEILING_DB) if rgb else None,
         )
         for method, output in outputs.items()
     ]
-
-
-def _flat(picture: Uint8) -> Uint8:
-    """(H, W, 3) -> (H, 3W): an error of three channels is one of three times the pixels."""
-    return picture.reshape(len(picture), -1)
 
 
 def compare(
