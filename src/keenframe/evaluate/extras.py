@@ -81,7 +81,7 @@ def find_vmaf() -> list[str]:
             return [path]
     raise InputError(
         "--vmaf needs the program vmaf, or an ffmpeg built with libvmaf; neither is on the PATH. Debian's ffmpeg has "
-        "no libvmaf: take vmaf from github.com/Netflix/vmaf or a static build of ffmpeg"
+        "no libvmaf: take Netflix's vmaf or a static build of ffmpeg"
     )
 
 

@@ -71,6 +71,13 @@ def parse_method(text: str) -> Method:
     return Method(text, "model")
 
 
+def parse_filter(text: str) -> Filter:
+    """A way of enlarging by name. InputError for another."""
+    if text not in get_args(Filter):
+        raise InputError(f"pictures are enlarged {', '.join(get_args(Filter))}; got '{text}'")
+    return cast(Filter, text)
+
+
 def parse_methods(texts: list[str]) -> list[Method]:
     """Each method once, the input first, a matched mask after what it is matched to."""
     methods = {text: parse_method(text) for text in [INPUT, *texts]}

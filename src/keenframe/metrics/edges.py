@@ -10,8 +10,8 @@ from keenframe.errors import InputError
 # Edges are the tenth of a picture's pixels with the steepest luma, and steeper than noise, in code values a pixel.
 SHARE = 0.1
 LEAST = 4.0
-# Halos are looked for up to two pixels from an edge. The reference's own range is taken over 9x9 pixels around each: that
-# holds both sides of the edge, so blur across it stays within.
+# Halos are looked for up to two pixels from an edge. The reference's own range is taken over 9x9 pixels around each:
+# that holds both sides of the edge, so blur across it stays within.
 _BESIDE = 2
 _RANGE = 4
 

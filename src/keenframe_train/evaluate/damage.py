@@ -18,6 +18,9 @@ from keenframe_train.data.codecs import CodecSetting, luma_frame, transcode
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.presets import PRESETS
 
+SEED = 7
+# R5 works on 256x256 windows.
+WINDOWS: MappingProxyType[str, int] = MappingProxyType({"r5": 256})
 SETTLE = 15  # frames until a rate control has settled; they are sent but not judged
 _ABOUT = MappingProxyType(
     {
@@ -88,8 +91,7 @@ def presets() -> list[Preset]:
             name,
             _ABOUT[name],
             picture=degradation,
-            # R5 works on 256x256 windows.
-            window=256 if name == "r5" else None,
+            window=WINDOWS.get(name),
             draws_as=name.removesuffix("-small"),
         )
         for name, degradation in PRESETS.items()

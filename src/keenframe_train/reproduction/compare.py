@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from keenframe.evaluate.methods import unsharp_mask
 from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, make_sample
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.damage import SEED, WINDOWS
 from keenframe_train.evaluate.judge import restore
-from keenframe_train.evaluate.stills import SEED, WINDOWS, unsharp_mask
 from keenframe_train.files import write_text
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Color
@@ -47,7 +48,7 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is compared: networks by method (eval mode, one scale), what they see, and the window taken of each
-    picture (None: `stills.WINDOWS`, else the whole picture)."""
+    picture (None: `damage.WINDOWS`, else the whole picture)."""
 
     networks: Mapping[str, nn.Module]
     color: Color
