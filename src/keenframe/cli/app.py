@@ -10,6 +10,7 @@ from keenframe.cli.bench import bench
 from keenframe.cli.doctor import doctor
 from keenframe.cli.image import image
 from keenframe.cli.models import models
+from keenframe.cli.serve import serve
 from keenframe.cli.video import video
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (image, video, models, bench, doctor):
+for command in (image, video, serve, models, bench, doctor):
     app.command()(command)
 
 
