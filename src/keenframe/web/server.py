@@ -73,9 +73,9 @@ def addresses(listener: socket.socket, token: str | None) -> list[str]:
     return [f"http://{f'[{name}]' if ':' in name else name}:{port}/{query}" for name in names]
 
 
-def run(app: ASGIApp, listener: socket.socket, limits: Limits, open_url: str | None = None) -> None:
-    """Serve `app` until a signal ends it; what the signal does otherwise happens after the end."""
-    config = uvicorn.Config(
+def config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    """uvicorn's settings, with bounds on connections, heads and times."""
+    return uvicorn.Config(
         app,
         http=_Protocol,
         ws="none",
@@ -89,10 +89,14 @@ def run(app: ASGIApp, listener: socket.socket, limits: Limits, open_url: str | N
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
+
+
+def run(app: ASGIApp, listener: socket.socket, limits: Limits, open_url: str | None = None) -> None:
+    """Serve `app` until a signal ends it; what the signal does otherwise happens after the end."""
     if open_url is not None:
         # It may take its time to find a browser, and must not hold up the server.
         threading.Thread(target=webbrowser.open, args=(open_url,), daemon=True).start()
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config(app, limits)).run(sockets=[listener])
 
 
 class _Protocol(H11Protocol):
