@@ -13,7 +13,16 @@ from keenframe.web.settings import Limits
 from serving import client
 
 EVIL = "http://evil.example"
-PLACES = ["/", "/live", "/static/style.css", "/api/about", "/samples/picture", "/nothing", "/api/nothing", "/static/"]
+PLACES = [
+    "/",
+    "/live",
+    "/static/style.css",
+    "/api/about",
+    "/samples/picture",
+    "/nothing",
+    "/api/nothing",
+    "/static/",
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +40,9 @@ def shared(identity_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield caller
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:80", "[::1]:8765", "127.0.0.1:1", "127.9.9.9"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LOCALHOST:80", "[::1]:8765", "127.0.0.1:1", "127.9.9.9"]
+)
 def test_its_own_names_are_let_in(here: TestClient, host: str) -> None:
     assert here.get("/api/about", headers={"host": host}).status_code == 200
 
@@ -77,7 +88,11 @@ def test_two_hosts_are_refused(here: TestClient) -> None:
     ],
 )
 def test_changes_from_other_pages_are_refused(here: TestClient, headers: dict[str, str]) -> None:
-    for method, place in (("POST", "/api/pictures"), ("POST", "/api/relay/offer"), ("DELETE", "/api/videos/x")):
+    for method, place in (
+        ("POST", "/api/pictures"),
+        ("POST", "/api/relay/offer"),
+        ("DELETE", "/api/videos/x"),
+    ):
         answer = here.request(method, place, headers=headers, content=b"x")
         assert answer.status_code == 403 and answer.json()["error"]["code"] == "cross-site"
 
@@ -95,7 +110,11 @@ def test_other_pages_may_link_but_not_read(here: TestClient) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_answer_carries_the_headers(here: TestClient, place: str) -> None:
-    answers = [here.get(place), here.get(place, headers={"host": "evil.example"}), here.post(place, content=b"")]
+    answers = [
+        here.get(place),
+        here.get(place, headers={"host": "evil.example"}),
+        here.post(place, content=b""),
+    ]
     for answer in answers:
         headers = answer.headers
         policy = headers["content-security-policy"]
@@ -125,7 +144,14 @@ def test_a_failure_of_our_own_carries_them_too(
 
 
 def test_folders_are_not_listed_and_not_left(here: TestClient) -> None:
-    for place in ("/static", "/static/", "/static/js/", "/static/../app.py", "/static/%2e%2e/app.py", "/samples/"):
+    for place in (
+        "/static",
+        "/static/",
+        "/static/js/",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/samples/",
+    ):
         assert here.get(place, follow_redirects=False).status_code in (307, 404), place
     assert here.get("/static/..%2fapp.py").status_code == 404
     assert here.get("/static/js/%2e%2e/%2e%2e/%2e%2e/app.py").status_code == 404

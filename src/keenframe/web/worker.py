@@ -27,8 +27,6 @@ _PROGRESS_EVERY_S = 0.2
 
 def main() -> None:
     """Serve tasks until standard input ends."""
-    # Ctrl-C reaches the whole group of processes; the server decides when this one ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

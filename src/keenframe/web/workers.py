@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from keenframe.web.settings import Limits, Refused, Settings
 # A task's memory and disk are looked at so often.
 _WATCH_EVERY_S = 0.5
 _LINE_BYTES_MAX = 1 << 20
+# A killed process is waited for so long.
+_END_S = 5.0
 
 Progress = Callable[[int, int | None], None]
 
@@ -59,10 +62,17 @@ class Worker:
     async def stop(self) -> None:
         """End the process, whatever it does."""
         process, self._process = self._process, None
-        if process is not None:
-            with suppress(ProcessLookupError):
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            if sys.platform == "win32":
                 process.kill()
-            await process.wait()
+            else:
+                # And whatever it has started itself.
+                os.killpg(process.pid, signal.SIGKILL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await process.wait()
 
     async def _attend(
         self, task: Mapping[str, object], limit_s: float, on_progress: Progress | None
@@ -99,6 +109,8 @@ class Worker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES_MAX,
+                # A group of its own: Ctrl-C in the terminal is for the server, which then ends this.
+                start_new_session=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         return self._process
