@@ -140,9 +140,12 @@ def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     refusal = error if isinstance(error, Refused) else Refused(422, "failed", str(error))
-    if request.method == "POST":
+    answer = answer_refusal(request.scope, refusal)
+    if refusal.status == 408:
+        answer.headers["Connection"] = "close"
+    elif request.method == "POST":
         await drain(request)
-    return answer_refusal(request.scope, refusal)
+    return answer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

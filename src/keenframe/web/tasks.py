@@ -10,6 +10,8 @@ from keenframe.errors import InputError
 from keenframe.sharpener import Sharpener
 
 Task = dict[str, Any]
+# Views of at most so many pixels are exact.
+_LOSSLESS_PIXELS = 4_000_000
 _SUFFIXES = {"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "DIB": ".bmp"}
 
 
@@ -62,24 +64,29 @@ class Tasks:
         return {"width": width, "height": height, "format": picture.format, "suffix": suffix, **shown}
 
     def _view(self, source: str, view: str, strength: float) -> Task:
-        """Write what a browser can show: upright, 8 bits, with the colour profile; PNG with alpha, else JPEG."""
+        """Write what a browser can show: upright, 8 bits, with the colour profile.
+
+        PNG, unless the picture is large: losslessly, that would take seconds.
+        """
         import numpy as np
+        from PIL import Image
 
         from keenframe.media.images import resized_like, upright
-        from keenframe.media.pictures import Picture, write_picture
 
         picture = self._read(source)
-        colour = self._ready().sharpen(np.ascontiguousarray(picture.colour), strength=strength, still=True)
-        alpha = None if picture.alpha is None else resized_like(picture.alpha, colour)
-
-        def shown(pixels: Any) -> Any:
-            pixels = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-            return upright(pixels, picture.orientation)
-
-        kept = {key: picture.saving[key] for key in ("icc_profile",) if key in picture.saving}
-        simple = Picture(shown(colour), None if alpha is None else shown(alpha), "", saving=kept)
-        write_picture(Path(view), simple, "JPEG" if alpha is None else "PNG")
-        return {"type": "image/jpeg" if alpha is None else "image/png"}
+        pixels = self._ready().sharpen(np.ascontiguousarray(picture.colour), strength=strength, still=True)
+        lossless = picture.alpha is not None or pixels.shape[0] * pixels.shape[1] <= _LOSSLESS_PIXELS
+        if picture.alpha is not None:
+            pixels = np.dstack([pixels, resized_like(picture.alpha, pixels)])
+        if pixels.dtype == np.uint16:
+            pixels = (pixels >> 8).astype(np.uint8)
+        image = Image.fromarray(upright(pixels, picture.orientation))
+        profile = picture.saving.get("icc_profile")
+        if lossless:
+            image.save(view, "PNG", compress_level=1, icc_profile=profile)
+        else:
+            image.save(view, "JPEG", quality=95, subsampling=0, icc_profile=profile)
+        return {"type": "image/png" if lossless else "image/jpeg", "alpha": picture.alpha is not None}
 
     def _sharpen_picture(self, source: str, target: str, strength: float) -> Task:
         from keenframe.media.images import sharpen_image

@@ -36,7 +36,7 @@ export class PictureView {
     this.views[1].alt = "The picture sharpened";
     section.hidden = false;
     this.compare.show({
-      before: [before], after: this.views, blended: true, clear: picture.type === "image/png",
+      before: [before], after: this.views, blended: true, clear: picture.alpha,
       size: [before.naturalWidth, before.naturalHeight],
     });
     this.ready = [true, false, false];
