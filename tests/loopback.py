@@ -175,7 +175,9 @@ class Loopback:
     make_relay: called in the relay's event loop. Closing it closes all but the page.
     """
 
-    def __init__(self, make_relay: Callable[[], Relay], source: Source, network: LossyNetwork | None = None) -> None:
+    def __init__(
+        self, make_relay: Callable[[], Relay], source: Source, network: LossyNetwork | None = None
+    ) -> None:
         self.network = network or LossyNetwork()
         self.source = source
         self.returned: dict[int, Luma] = {}
@@ -212,7 +214,8 @@ class Loopback:
         """The frames that have come back, from the `since`-th on."""
         found = page.evaluate("since => loopback.received(since)", since)
         return [
-            Received(int(n), float("nan") if ms is None else ms, int(w), int(h), at) for n, ms, w, h, at in found
+            Received(int(n), float("nan") if ms is None else ms, int(w), int(h), at)
+            for n, ms, w, h, at in found
         ]
 
     def wait(self, page: Any, frames: int, since: int = 0, timeout_s: float = 60.0) -> list[Received]:

@@ -93,9 +93,7 @@ class _End(asyncio.DatagramProtocol):
 
 def _without_candidates(sdp: str, instead: str = "") -> str:
     lines = [
-        line
-        for line in sdp.splitlines()
-        if not line.startswith(("a=candidate:", "a=end-of-candidates"))
+        line for line in sdp.splitlines() if not line.startswith(("a=candidate:", "a=end-of-candidates"))
     ]
     if not instead:
         return "\r\n".join(lines) + "\r\n"

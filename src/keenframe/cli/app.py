@@ -11,6 +11,7 @@ from keenframe.cli.camera import camera
 from keenframe.cli.doctor import doctor
 from keenframe.cli.image import image
 from keenframe.cli.models import models
+from keenframe.cli.relay import relay
 from keenframe.cli.serve import serve
 from keenframe.cli.video import video
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (image, video, camera, serve, models, bench, doctor):
+for command in (image, video, camera, relay, serve, models, bench, doctor):
     app.command()(command)
 
 

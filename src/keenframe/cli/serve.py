@@ -9,9 +9,10 @@ import typer
 from keenframe.cli.options import Engine, Model, Threads, warn
 
 if TYPE_CHECKING:
-    from keenframe.web.settings import Relay
+    from keenframe.web.settings import Relay as RelayLike
 
 _PORT = 8765
+_MODEL = "keen"
 
 
 def serve(
@@ -22,7 +23,7 @@ def serve(
             help="The address to listen on. Any but this computer's own lets others in, with a token only."
         ),
     ] = "127.0.0.1",
-    model: Model = "keen",
+    model: Model = _MODEL,
     engine: Engine = "auto",
     threads: Threads = None,
     max_mb: Annotated[int, typer.Option(min=1, help="The largest video taken, in MB.")] = 2000,
@@ -60,12 +61,13 @@ def serve(
         run(app, listener, limits, urls[0] if browser else None)
 
 
-def _relay(model: str, engine: str, threads: int | None) -> tuple[Relay | None, str]:
+def _relay(model: str, engine: str, threads: int | None) -> tuple[RelayLike | None, str]:
     """The WebRTC relay, or why there is none."""
-    from importlib import import_module
+    from keenframe.errors import KeenframeError
+    from keenframe.rtc.relay import Relay
 
     try:
-        module = import_module("keenframe.rtc.relay")
-    except ModuleNotFoundError:
-        return None, "The relay is not installed. Run: pip install 'keenframe[relay]'"
-    return module.Relay(model, engine, threads), ""
+        # Left to itself it has smaller models at hand too.
+        return Relay(None if model == _MODEL else model, engine, threads), ""
+    except KeenframeError as error:
+        return None, str(error)

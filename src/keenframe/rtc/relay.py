@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keenframe.errors import EngineError, InputError, KeenframeError
@@ -32,25 +33,43 @@ class RelayFull(KeenframeError):
 class Relay:
     """Sharpens what participants send and sends it back to them.
 
-    make_sharpener: what a new participant's stream goes through; None makes a `GovernedSharpener` for each, all
-        within one `CpuBudget` of `cpu_share`.
-    peers: how many participants at once. options: `PeerOptions`, None for the defaults.
+    model: one same-size luma model or several, largest first; None takes the installed ones, as `GovernedSharpener`
+        does. engine, threads, strength, target_fps: as it takes them.
+    cpu_share: part of the time, 0..1, that sharpening may take, over all participants. peers: how many of them at
+        once. options: `PeerOptions`, None for the defaults.
+    make_sharpener: what a new participant's stream goes through instead of a `GovernedSharpener` of these.
 
     For one event loop, whose thread it never holds up. EngineError when aiortc is not installed.
     """
 
     def __init__(
         self,
-        make_sharpener: SharpenerMaker | None = None,
-        peers: int = PEERS,
+        model: str | Path | Sequence[str | Path] | None = None,
+        engine: str = "auto",
+        threads: int | None = None,
+        *,
+        strength: float = 1.0,
+        target_fps: float = 30.0,
         cpu_share: float = 1.0,
+        peers: int = PEERS,
         options: PeerOptions | None = None,
+        make_sharpener: SharpenerMaker | None = None,
     ) -> None:
         check_installed()
         if peers < 1:
             raise InputError(f"peers is {peers}; expected 1 or more")
-        self._budget = CpuBudget(cpu_share)
-        self._make_sharpener = make_sharpener or self._governed
+        models = [model] if isinstance(model, str | Path) else model
+        budget = CpuBudget(cpu_share)
+
+        def governed(stats: Stats) -> LiveSharpener:
+            return GovernedSharpener(
+                models, target_fps, cpu_share, strength, engine, threads, budget=budget, stats=stats
+            )
+
+        if make_sharpener is None:
+            # Says at once what is wrong with the model, the engine or the numbers.
+            governed(Stats()).close()
+        self._make_sharpener = make_sharpener or governed
         self._limit = peers
         self._options = options or PeerOptions()
         self._peers: dict[str, Peer] = {}
@@ -124,9 +143,6 @@ class Relay:
             "ended": dict(self._ended),
             "participants": peers,
         }
-
-    def _governed(self, stats: Stats) -> LiveSharpener:
-        return GovernedSharpener(budget=self._budget, stats=stats)
 
     def _admit(self) -> None:
         if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
@@ -65,19 +66,19 @@ class Enlarger:
     def _target(self, width: int, height: int) -> tuple[int, int]:
         if self._view.kind == "same":
             return width, height
-        if self._view.kind == "largest":
-            same_shape = abs(self._width * height - self._height * width) <= (
-                _SHAPE_TOLERANCE * max(1, self._height) * width
-            )
-            if not same_shape or width * height > self._width * self._height:
-                self._width, self._height = width, height
-        if width > self._width or height > self._height or width * height >= _PIXELS_MAX:
+        if self._view.kind == "largest" and (
+            width * height > self._width * self._height or not self._is_shaped(width, height)
+        ):
+            self._width, self._height = width, height
+        if width >= self._width or height >= self._height:
             return width, height
-        return self._fitted(width, height)
-
-    def _fitted(self, width: int, height: int) -> tuple[int, int]:
-        """The largest even size of the frame's own shape within the view's."""
-        if abs(self._width * height - self._height * width) <= _SHAPE_TOLERANCE * self._height * width:
+        scale = min(self._width / width, self._height / height, math.sqrt(_PIXELS_MAX / (width * height)))
+        if scale <= 1:
+            return width, height
+        if self._is_shaped(width, height) and self._width * self._height <= _PIXELS_MAX:
             return self._width, self._height
-        scale = min(self._width / width, self._height / height)
         return round(width * scale / 2) * 2, round(height * scale / 2) * 2
+
+    def _is_shaped(self, width: int, height: int) -> bool:
+        """Whether this size has the view's shape, but for what a browser rounds."""
+        return abs(self._width * height - self._height * width) <= _SHAPE_TOLERANCE * self._height * width
