@@ -12,8 +12,9 @@ from keenframe.sharpener import STRENGTH_MAX
 from keenframe.web.naming import HEAD_BYTES
 from keenframe.web.settings import Refused
 
-# A part of a sentence that names an option or a command of the command line.
-_FOR_THE_TERMINAL = re.compile(r"(?:;| —|,? or|:) [^;—:]*(?:--[a-z]|keenframe [a-z]|ffmpeg )[^;—]*")
+# Where a sentence can be cut, and what a page's reader has no use for: the command line's options and commands.
+_JOINTS = re.compile(r"(; | — |, or |, for example )")
+_FOR_THE_TERMINAL = re.compile(r"--[a-z]|\bkeenframe [a-z]|\bffmpeg\b")
 
 
 def strength_of(request: Request) -> float:
@@ -36,12 +37,18 @@ def head_of(path: Path) -> bytes:
 
 def for_page(refusal: Refused, path: Path, name: str) -> Refused:
     """`refusal` of a worker with the user's file name in place of the server's path."""
-    return Refused(refusal.status, refusal.code, sentence(str(refusal), path, name))
+    return Refused(refusal.status, refusal.code, sentence(about(str(refusal), path, name)))
 
 
-def sentence(message: str, path: Path, name: str) -> str:
-    """An error or warning of the media code as a page shows it: a capital, a full stop, no option names."""
-    message = message.replace(f"'{path}'", f"“{name}”" if name else "the file")
-    message = _FOR_THE_TERMINAL.sub("", message).strip()
+def about(message: str, path: Path, name: str) -> str:
+    """`message` with the user's file name in place of the server's path."""
+    return message.replace(f"'{path}'", f"“{name}”" if name else "the file")
+
+
+def sentence(message: str) -> str:
+    """An error or warning of other rooms as a page shows it: a capital, a full stop, no option names."""
+    first, *rest = _JOINTS.split(message)
+    clauses = zip(rest[::2], rest[1::2], strict=True)
+    message = first + "".join(a + b for a, b in clauses if not _FOR_THE_TERMINAL.search(b))
     message = message[:1].upper() + message[1:]
     return message if message.endswith((".", "”", "!")) else message + "."

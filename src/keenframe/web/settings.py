@@ -74,10 +74,19 @@ class Settings:
 
 
 class Relay(Protocol):
-    """What answers a browser's WebRTC offer and sends its video back sharpened."""
+    """What takes a browser's video by WebRTC and sends it back sharpened; `keenframe.rtc.relay.Relay` is one.
 
-    async def answer(self, sdp: str) -> str:
-        """The SDP answer to an SDP offer; a KeenframeError says why there is none."""
+    A KeenframeError says what went wrong, in words for the user.
+    """
+
+    async def connect(self, sdp: str) -> tuple[str, str]:
+        """A name for the call that an SDP offer begins, and the SDP answer."""
+
+    def set_strength(self, id: str, strength: float) -> bool:
+        """Sharpen a call's video as strongly, 0..2; False when there is no such call."""
+
+    async def disconnect(self, id: str) -> bool:
+        """End a call; False when there is no such call."""
 
     async def close(self) -> None:
         """End all calls."""

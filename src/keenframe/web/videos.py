@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from keenframe.web.naming import VIDEOS, display_name, download_name, picture_or_demuxer
-from keenframe.web.reading import for_page, head_of, sentence, strength_of
+from keenframe.web.reading import about, for_page, head_of, sentence, strength_of
 from keenframe.web.settings import Limits, Refused
 from keenframe.web.shelf import Kept, Shelf
 from keenframe.web.uploads import Uploads
@@ -129,13 +129,13 @@ class Videos:
             options = {"demuxer": job.demuxer, "strength": job.strength}
             report = await self._worker.run({**task, **options}, 60 * self._limits.job_minutes, job.progress)
         except Refused as refusal:
-            job.state, job.message = "failed", sentence(str(refusal), job.source, job.name)
+            job.state, job.message = "failed", sentence(about(str(refusal), job.source, job.name))
         except Exception as error:
             job.state, job.message = "failed", f"Unexpected {type(error).__name__}."
             raise
         else:
             job.state, job.frames = "done", report["frames"]
-            job.warnings = [sentence(text, job.source, job.name) for text in report["warnings"]]
+            job.warnings = [sentence(about(text, job.source, job.name)) for text in report["warnings"]]
         finally:
             job.seconds = time.monotonic() - started
             job.keep(self._limits.keep_minutes)

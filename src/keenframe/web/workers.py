@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from keenframe.web.settings import Limits, Refused, Settings
+from keenframe.web.uploads import megabytes
 
 # A task's memory and disk are looked at so often.
 _WATCH_EVERY_S = 0.5
@@ -124,7 +125,7 @@ class Worker:
             except psutil.Error:
                 continue  # its end is noticed where its answers are read
             if memory > self._limits.memory:
-                return f"It took more than {self._limits.memory >> 30} GB of memory and was stopped."
+                return f"It took more than {megabytes(self._limits.memory)} of memory and was stopped."
             if shutil.disk_usage(self._folder).free < self._limits.free_disk // 2:
                 return "The disk of the computer that runs keenframe is nearly full; it was stopped."
 

@@ -7,6 +7,7 @@ const MODULE = "/static/keenframe/keenframe.js";
 const MODEL = "/static/keenframe/models/keen.kfm";
 const GATHERING_MS = 2000;
 const CONNECTING_MS = 15_000;
+const SETTLING_MS = 120;
 
 /** Why the browser's way is not open, or nothing. */
 export async function browserObstacle() {
@@ -38,14 +39,18 @@ export async function inBrowser(stream, strength) {
 /** Send it to the relay and take what comes back; onEnd(message) when the connection breaks. */
 export async function throughRelay(stream, strength, onEnd) {
   const peer = new RTCPeerConnection();
-  const settings = peer.createDataChannel("keenframe");
-  let wanted = strength;
-  const tell = () => settings.readyState === "open" && settings.send(JSON.stringify({ strength: wanted }));
-  settings.addEventListener("open", tell);
+  let call = null;
+  const leave = () => {
+    peer.close();
+    // keepalive: also when the page is being closed.
+    if (call) fetch(`/api/relay/${call}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  };
   try {
     for (const track of stream.getTracks()) peer.addTrack(track, stream);
     const arrived = new Promise((resolve) => {
-      peer.addEventListener("track", ({ track }) => {
+      peer.addEventListener("track", ({ track, receiver }) => {
+        // As soon as it comes: who looks at themselves notices every delay.
+        if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
         if (track.kind === "video") resolve(new MediaStream([track]));
       });
     });
@@ -56,22 +61,38 @@ export async function throughRelay(stream, strength, onEnd) {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ sdp: peer.localDescription.sdp }),
     });
-    const { sdp } = await response.json();
-    await peer.setRemoteDescription({ type: "answer", sdp });
+    const answer = await response.json();
+    call = answer.id;
+    const setStrength = later((value) => ask(`/api/relay/${call}/strength?strength=${value}`, { method: "POST" }));
+    if (strength !== 1) setStrength(strength);
+    await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     await connected(peer);
     peer.addEventListener("connectionstatechange", () => {
-      if (["failed", "closed"].includes(peer.connectionState)) onEnd("The connection to the relay broke.");
+      if (peer.connectionState === "failed") onEnd("The connection to the relay broke.");
     });
-    return {
-      stream: await arrived,
-      setStrength: (value) => { wanted = value; tell(); },
-      stats: () => received(peer),
-      stop: () => peer.close(),
-    };
+    return { stream: await arrived, setStrength, stats: () => received(peer), stop: leave };
   } catch (error) {
-    peer.close();
+    leave();
     throw error;
   }
+}
+
+/** `send` called with the newest value only, one call at a time, and not for every step of a slider. */
+function later(send) {
+  let newest;
+  let busy = false;
+  return async (value) => {
+    newest = value;
+    if (busy) return;
+    busy = true;
+    while (newest !== undefined) {
+      await new Promise((resolve) => setTimeout(resolve, SETTLING_MS));
+      const sent = newest;
+      newest = undefined;
+      await send(sent).catch(() => {});
+    }
+    busy = false;
+  };
 }
 
 /** Resolves when all ways to reach this page are in the offer, or after a while. */
@@ -106,7 +127,7 @@ async function received(peer) {
       found.fps = report.framesPerSecond;
       if (report.frameWidth) found.size = [report.frameWidth, report.frameHeight];
     } else if (report.type === "candidate-pair" && report.nominated && report.currentRoundTripTime !== undefined) {
-      found.note = `network ${Math.round(report.currentRoundTripTime * 1000)} ms`;
+      found.note = `round trip of the network ${Math.round(report.currentRoundTripTime * 1000)} ms`;
     }
   }
   return found;
