@@ -198,7 +198,9 @@ def pages(
     from keenframe_train.data.render.pages import write_pages
 
     counts = write_pages(folder, count, seed, parse_size(size))
-    _say(f"{sum(counts.values())} pages in {folder}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    _say(
+        f"{sum(counts.values())} pages in {folder}: {', '.join(f'{n} {name}' for name, n in counts.items())}"
+    )
 
 
 def leaks(
