@@ -29,12 +29,13 @@ export class WorkerHost {
   }
 
   sharpen(frame) {
-    const id = ++this._count;
     const copy = frame.clone();
-    return new Promise((resolve, reject) => {
-      this._calls.set(id, { resolve, reject });
-      this._worker.postMessage({ type: "sharpen", id, frame: copy }, [copy]);
-    });
+    return this._call({ type: "sharpen", frame: copy }, [copy]);
+  }
+
+  /** A promise of the picture sharpened, for where frames cannot be sent; its bytes go away. One at a time. */
+  sharpenPicture(picture) {
+    return this._call({ type: "sharpenPicture", picture }, [picture.data.buffer]);
   }
 
   pump(readable, writable) {
@@ -59,11 +60,19 @@ export class WorkerHost {
     this._failAll(new Error("keenframe was closed"));
   }
 
-  _heard({ type, id, message, levels, frame, stats }) {
+  _call(message, transfer) {
+    const id = ++this._count;
+    return new Promise((resolve, reject) => {
+      this._calls.set(id, { resolve, reject });
+      this._worker.postMessage({ ...message, id }, transfer);
+    });
+  }
+
+  _heard({ type, id, message, levels, result, stats }) {
     if (type === "stats") this._stats = stats;
     else if (type === "ready") this._settle("ready", (call) => call.resolve(levels));
     else if (type === "ended") this._settle("ended", (call) => call.resolve());
-    else if (type === "sharpened") this._settle(id, (call) => call.resolve(frame));
+    else if (type === "sharpened") this._settle(id, (call) => call.resolve(result));
     else if (id) this._settle(id, (call) => call.reject(new Error(message)));
     else this._failAll(new Error(message));
   }

@@ -22,10 +22,14 @@ const actions = {
   async sharpen({ id, frame }) {
     try {
       const result = await sharpenOne(stream, frame);
-      postMessage({ type: "sharpened", id, frame: result }, [result]);
+      postMessage({ type: "sharpened", id, result }, [result]);
     } finally {
       frame.close();
     }
+  },
+  async sharpenPicture({ id, picture }) {
+    const result = await stream.process(picture);
+    postMessage({ type: "sharpened", id, result }, [result.data.buffer]);
   },
   async pump({ readable, writable }) {
     pump = new Pump(stream, readable, writable);
