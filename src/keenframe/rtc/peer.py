@@ -82,6 +82,10 @@ class Peer:
         self._watcher = asyncio.create_task(self._watch(), name=f"keenframe-watch-{self.id}")
         return with_bitrates(self._connection.localDescription.sdp, self._options.bitrates)
 
+    def set_strength(self, strength: float) -> None:
+        """Sharpen as strongly from now on, 0..2. InputError for any other."""
+        self._stream.set_strength(strength)
+
     async def close(self, why: str = "closed") -> None:
         """End the call, wait for its threads and free all it holds; again and again does no harm."""
         # Whoever waits may be cancelled; the closing goes on.

@@ -116,6 +116,13 @@ class Relay:
         self._counters["peers_answered"] += 1
         return peer.id, answer
 
+    def set_strength(self, id: str, strength: float) -> bool:
+        """Sharpen one participant's stream as strongly, 0..2; False when there is none of that id. InputError."""
+        peer = self._peers.get(id)
+        if peer is not None:
+            peer.set_strength(strength)
+        return peer is not None
+
     async def disconnect(self, id: str) -> bool:
         """End one participant's call; False when there is none of that id."""
         peer = self._peers.get(id)

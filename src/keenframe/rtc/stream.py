@@ -28,6 +28,9 @@ class LiveSharpener(Protocol):
     def sharpen(self, frame: Frame, dropped: int = 0) -> Frame:
         """The stream's next frame, of the same size, sharpened or as it is; `dropped` were given up before it."""
 
+    def set(self, strength: float | None = None) -> None:
+        """Another strength, 0..2, as soon as it is ready. InputError for any other."""
+
     def close(self) -> None:
         """Free what it holds."""
 
@@ -79,6 +82,10 @@ class PictureStream:
         except Full:
             self._stats.count("dropped", 1 + self._clear())
             self._request_key_frame()
+
+    def set_strength(self, strength: float) -> None:
+        """As `LiveSharpener.set`."""
+        self._sharpener.set(strength=strength)
 
     def close(self) -> None:
         """Stop both threads, wait for them, and free the sharpener."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from keenframe_train.cli.options import Data, Run, bank_folder, best_of, in_words, judged_on, out
+from keenframe_train.cli.options import bank_folder, best_of, in_words, judged_on, out
 
 if TYPE_CHECKING:
     from keenframe_train.export.package import Exported
@@ -20,8 +21,18 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    checkpoint: Run,
-    data: Data,
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="A run's folder, or its best.pt; with --to web also a float keen .onnx file."),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of images: any layout, or with val/ and train*/ inside."),
+    ] = None,
+    to: Annotated[
+        Literal["onnx", "web"],
+        typer.Option(help="onnx: for the runtime. web: NAME.kfm for keenframe.js in the browser."),
+    ] = "onnx",
     name: Annotated[str | None, typer.Option(help="Model name [the recipe's].")] = None,
     models: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("models"),
     expert: Annotated[
@@ -48,6 +59,25 @@ def export(
     from keenframe_train.nets.load import load_any
     from keenframe_train.recipe import Recipe
 
+    if to == "web" and checkpoint.suffix == ".onnx":
+        _web(checkpoint, models)
+        return
+    if data is None:
+        raise TrainError(
+            "--data is missing: a run is exported with a proof on validation pictures; give their folder"
+        )
+    if to == "web":
+        # Two experts share a file when their weights are in 8 bits; one alone needs no INT8.
+        int8 = int8 and expert is not None
+        with tempfile.TemporaryDirectory() as scratch:
+            export(
+                checkpoint, data, "onnx", name, Path(scratch), expert, folder, int8, frames, pairs, version,
+                training_data,
+            )  # fmt: skip
+            _web(
+                next(file for file in Path(scratch).glob("*.onnx") if not file.stem.endswith("-int8")), models
+            )
+        return
     best = best_of(checkpoint)
     _, state = load_any(best)
     recipe = Recipe.from_json(state["recipe"])
@@ -61,6 +91,14 @@ def export(
     else:
         kept = frames if int8 else 0
         _experts(best, best_of(expert), data, name, models, folder, pairs, kept, version, training_data)
+
+
+def _web(model: Path, models: Path) -> None:
+    """A float ONNX file as the browser's."""
+    from keenframe_train.export.web import export_web
+
+    file = export_web(model, models)
+    out.print(f"{file}: {file.stat().st_size / 1e3:.0f} kB")
 
 
 def _tell(done: Exported) -> None:
@@ -146,8 +184,6 @@ def _experts(
     version: str, source: str,
 ) -> None:  # fmt: skip
     """Two keen runs as one model with a rule between them. pairs: for the rule. frames: as `_keen`'s."""
-    import tempfile
-
     import numpy as np
 
     from keenframe_train.data.bank import open_bank
