@@ -11,8 +11,7 @@ calls   360p and 720p, each with 0, 5 and 15 % of the packets lost either way an
         decoded, of what it made of it, and of what the browser got back, each against what was sent. One call
         more has sound, to which a browser fits the picture's time: how far the two are apart, too.
 poor    VP8 at 150 kbit/s, 640x360 sent: the browser sends smaller pictures, as in a poor call. Quality of what the
-        relay decoded, enlarged bilinearly as a viewer's browser does and bicubically as the relay does, and of what
-        the relay made of it.
+        relay decoded, enlarged as a viewer's browser does it (bilinearly), and of what the relay made of that.
 
 Clips are halved first, since they are compressed themselves (--whole leaves them as they are); what is missing to
 the size that is sent is filled with mirrored copies. Frames are matched by a barcode, which is left out of every
@@ -29,15 +28,11 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.video.reformatter import Interpolation
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -47,13 +42,11 @@ from keenframe.live.governed import GovernedSharpener
 from keenframe.live.stats import Stats
 from keenframe.media.files import whole_file
 from keenframe.metrics import psnr, ssim
-from keenframe.rtc import stream as rtc_stream
 from keenframe.rtc.options import PeerOptions
 from keenframe.rtc.relay import Relay
 from keenframe.rtc.sdp import Bitrates
 from keenframe.rtc.stream import LiveSharpener
-from keenframe.rtc.view import Enlarger
-from loopback import SAMPLE, Loopback, Luma, Recorder, Source, below_barcode, read_number, source_from
+from loopback import SAMPLE, Loopback, Luma, Recorder, Source, below_barcode, source_from
 from lossy import LossyNetwork
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720)}
@@ -81,26 +74,6 @@ class Recording:
         return self.recorders[-1]
 
 
-@contextmanager
-def small_frames(most: int = 400) -> Iterator[Planes]:
-    """Keeps what the relay decoded, before it enlarges it."""
-    kept: Planes = {}
-
-    class Keeping(Enlarger):
-        def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-            luma = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1)[:, : frame.width]
-            number = read_number(luma)
-            if number >= 0 and len(kept) < most:
-                kept[number] = luma.copy()
-            return super().__call__(frame)
-
-    rtc_stream.Enlarger = Keeping  # type: ignore[misc]
-    try:
-        yield kept
-    finally:
-        rtc_stream.Enlarger = Enlarger  # type: ignore[misc]
-
-
 def quality(planes: Planes, source: Source) -> dict[str, float]:
     """Mean PSNR-Y in dB and SSIM-Y against what was sent, and over how many frames."""
     pairs = [
@@ -115,13 +88,6 @@ def quality(planes: Planes, source: Source) -> dict[str, float]:
         "psnr_db": round(float(np.mean([min(psnr(a, b), 100.0) for a, b in pairs])), 3),
         "ssim": round(float(np.mean([ssim(a, b) for a, b in pairs])), 5),
     }
-
-
-def enlarged(luma: Luma, source: Source, how: Interpolation) -> Luma:
-    """A plane at the size that was sent."""
-    frame = av.VideoFrame.from_ndarray(luma, "gray").reformat(source.width, source.height, interpolation=how)
-    rows = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1)
-    return rows[:, : frame.width].copy()
 
 
 def call(page: Any, source: Source, loss: float, codec: str, seconds: float, sound: bool) -> dict[str, Any]:
@@ -199,31 +165,29 @@ def poor_call(page: Any, clip: Path, source: Source, codec: str, seconds: float)
     """One clip sent with 150 kbit/s."""
     options = PeerOptions(Bitrates(min_kbps=POOR_KBPS // 2))
     recording = Recording(every=5, pinned=True, options=options)
-    with small_frames() as small, Loopback(recording, source) as loop:
+    sizes: Counter[str] = Counter()
+    with Loopback(recording, source) as loop:
         loop.start(page, codec=codec, maxKbps=POOR_KBPS, sound=False)
         loop.wait(page, 30)
         page.wait_for_timeout(1000 * SETTLE_S)
         recorder = recording.recorders[0]
-        small.clear()
         recorder.clear()
-        page.wait_for_timeout(1000 * seconds)
+        for _ in range(round(seconds)):
+            page.wait_for_timeout(1000)
+            (peer,) = loop.relay.stats()["participants"].values()
+            sizes["{}x{}".format(*peer["size_in"])] += 1
         came, made = recorder.kept()
-        received = {number: luma for number, luma in dict(small).items() if number in came}
-        (peer,) = loop.relay.stats()["participants"].values()
         browser_side = page.evaluate("loopback.statistics()")
         page.evaluate("loopback.stop()")
-    sizes = Counter(f"{luma.shape[1]}x{luma.shape[0]}" for luma in received.values())
-    viewed = {n: enlarged(luma, source, Interpolation.BILINEAR) for n, luma in received.items()}
     return {
         "clip": clip.name,
         "codec": codec,
         "kbps": POOR_KBPS,
-        "received": dict(sizes),
+        "seconds_by_size": dict(sizes),
         "fps_in": peer["fps_in"],
         "passed": peer["counters"]["passed"],
         "sent_kbps": round(browser_side["outbound"].get("targetBitrate", 0) / 1000),
-        "bilinear": quality(viewed, source),
-        "bicubic": quality(came, source),
+        "decoded": quality(came, source),
         "sharpened": quality(made, source),
     }
 
@@ -231,27 +195,21 @@ def poor_call(page: Any, clip: Path, source: Source, codec: str, seconds: float)
 def show_call(row: dict[str, Any]) -> None:
     trip, relay = row["round_trip_ms"], row["relay_ms"]
     recovery = "–" if row["recovery_s"] is None else f"{row['recovery_s']:.1f}"
-    figures = [
-        f"{row[name]['psnr_db']:.2f} {row[name]['ssim']:.4f}" for name in ("decoded", "sharpened", "back")
-    ]
-    print(
-        f"| {row['size']} | {row['codec']} | {row['loss']:.0%}{', sound' if row['sound'] else ''} | {row['fps_back']:.1f} | {trip.get('p50', 0):.0f} | "
-        f"{trip.get('p95', 0):.0f} | {relay.get('p50', 0):.1f} | {recovery} | {' | '.join(figures)} |",
-        flush=True,
-    )
+    sent = f"{row['size']} | {row['codec']} | {row['loss']:.0%}{', with sound' if row['sound'] else ''}"
+    speed = f"{row['fps_back']:.1f} | {trip.get('p50', 0):.0f} | {trip.get('p95', 0):.0f} | {relay.get('p50', 0):.1f}"
+    figures = " | ".join(_figures(row[name]) for name in ("decoded", "sharpened", "back"))
+    print(f"| {sent} | {speed} | {recovery} | {figures} |", flush=True)
 
 
 def show_poor(row: dict[str, Any]) -> None:
-    gain = [row["sharpened"][name] - row["bilinear"][name] for name in ("psnr_db", "ssim")]
-    more = [row["sharpened"][name] - row["bicubic"][name] for name in ("psnr_db", "ssim")]
-    sizes = ", ".join(f"{size} ({count})" for size, count in row["received"].items())
-    print(
-        f"| {row['clip']} | {sizes} | {row['bilinear']['psnr_db']:.2f} {row['bilinear']['ssim']:.4f} | "
-        f"{row['bicubic']['psnr_db']:.2f} {row['bicubic']['ssim']:.4f} | "
-        f"{row['sharpened']['psnr_db']:.2f} {row['sharpened']['ssim']:.4f} | {gain[0]:+.2f} {gain[1]:+.4f} | "
-        f"{more[0]:+.2f} {more[1]:+.4f} |",
-        flush=True,
-    )
+    gain = [row["sharpened"][name] - row["decoded"][name] for name in ("psnr_db", "ssim")]
+    sizes = ", ".join(f"{size} ({count} s)" for size, count in row["seconds_by_size"].items())
+    figures = f"{_figures(row['decoded'])} | {_figures(row['sharpened'])} | {gain[0]:+.2f} {gain[1]:+.4f}"
+    print(f"| {row['clip']} | {sizes} | {figures} |", flush=True)
+
+
+def _figures(found: dict[str, float]) -> str:
+    return f"{found['psnr_db']:.2f} {found['ssim']:.4f}"
 
 
 def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
@@ -269,8 +227,7 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
                     page.close()
                     show_call(rows["calls"][-1])
         if given.only in (None, "poor"):
-            print("\n| clip | received | bilinear dB, SSIM | bicubic | sharpened | gain | over bicubic |")
-            print("|" + " --- |" * 7)
+            print("\n| clip | received | decoded, enlarged: dB, SSIM | sharpened | gain |\n|" + " --- |" * 5)
             for clip in given.clip:
                 source = source_from(clip, *SIZES["360p"], halve=not given.whole)
                 page = chromium.new_page()
@@ -282,17 +239,14 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
 
 
 def show_means(rows: list[dict[str, Any]]) -> None:
-    for base in ("bilinear", "bicubic"):
-        gains = [
-            [row["sharpened"][name] - row[base][name] for name in ("psnr_db", "ssim")]
-            for row in rows
-            if row["sharpened"]["frames"]
-        ]
-        if gains:
-            mean, worst = np.mean(gains, axis=0), np.min(gains, axis=0)
-            print(
-                f"mean gain over {base}: {mean[0]:+.2f} dB, {mean[1]:+.4f}; worst {worst[0]:+.2f} dB, {worst[1]:+.4f}"
-            )
+    gains = [
+        [row["sharpened"][name] - row["decoded"][name] for name in ("psnr_db", "ssim")]
+        for row in rows
+        if row["sharpened"]["frames"]
+    ]
+    if gains:
+        mean, worst = np.mean(gains, axis=0), np.min(gains, axis=0)
+        print(f"mean gain {mean[0]:+.2f} dB, {mean[1]:+.4f}; worst {worst[0]:+.2f} dB, {worst[1]:+.4f}")
 
 
 def main() -> None:
