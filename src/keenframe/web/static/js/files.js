@@ -33,7 +33,7 @@ const busy = {
 };
 
 const picture = new PictureView($("#picture"));
-const video = new VideoView($("#video"), busy);
+const video = new VideoView($("#video"), busy, tryFrame);
 let opening = null;
 let about = null;
 
@@ -46,7 +46,7 @@ async function open(files) {
   showProblem(null);
   picture.close();
   video.close();
-  $("#start").hidden = true;
+  $("#start").hidden = $("#picture-back").hidden = true;
   try {
     if (files.length > 1) showProblem(`One file at a time: this is “${file.name}”.`);
     const moving = file.type.startsWith("video/") || VIDEO_NAMES.test(file.name ?? "");
@@ -85,12 +85,40 @@ function home() {
   busy.home();
 }
 
+/** Show what a strength does to one frame of the video. */
+async function tryFrame(frame, strength) {
+  showProblem(null);
+  opening = new AbortController();
+  const { signal } = opening;
+  try {
+    busy.show({ name: frame.name, text: "Reading the frame", part: null, cancel: () => back(strength) });
+    await picture.open(frame, (text, part) => busy.show({ text, part }), signal, strength);
+    busy.hide();
+    $("#picture-back").hidden = false;
+    $("#picture h1").focus();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    back(strength);
+    throw error;
+  }
+}
+
+function back(strength) {
+  opening?.abort();
+  picture.close();
+  busy.hide();
+  $("#picture-back").hidden = true;
+  video.resumeAt(strength);
+}
+
 async function sample() {
   const blob = await (await ask("/samples/picture")).blob();
   await open([new File([blob], "a picture in a bad call.jpg", { type: blob.type })]);
 }
 
 const input = $("#file");
+// Each kind by its name: phones then hand over JPEG in the place of HEIC.
+input.accept = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,video/*,.mkv,.ts,.m2ts,.flv,.wmv";
 input.addEventListener("change", () => {
   open([...input.files]);
   // So that the same file can be chosen again.
@@ -98,6 +126,7 @@ input.addEventListener("change", () => {
 });
 $("#choose").addEventListener("click", () => input.click());
 $("#sample").addEventListener("click", () => sample().catch(fail));
+$("#picture-back").addEventListener("click", () => back(picture.strength));
 $("#problem button").addEventListener("click", () => showProblem(null));
 for (const button of document.querySelectorAll("[data-again]")) button.addEventListener("click", () => input.click());
 
@@ -127,7 +156,6 @@ ask("/api/about").then((response) => response.json()).then((facts) => {
   about = facts;
   for (const node of document.querySelectorAll("[data-about]")) node.textContent = facts[node.dataset.about];
   $("[data-about=videos]").append(`, up to ${megabytes(facts.video_bytes)} and ${facts.video_minutes} minutes`);
-  input.accept = "image/*,video/*,.mkv,.ts,.m2ts,.flv,.wmv,.tif,.tiff";
 }).catch(fail);
 video.resume().then((there_is_one) => {
   if (there_is_one) $("#start").hidden = true;

@@ -27,25 +27,26 @@ async function loaded() {
 export async function inBrowser(stream, strength, onEnd, models) {
   const keenframe = await (await loaded()).load(models, { strength });
   const handle = keenframe.attach(stream.getVideoTracks()[0]);
-  handle.done.catch((error) => onEnd(`Sharpening in the browser broke off: ${error.message}`));
+  let wanted = strength;
+  let stopped = false;
+  handle.done.catch((error) => stopped || onEnd(`Sharpening in the browser broke off: ${error.message}`));
   return {
     stream: new MediaStream([handle.track]),
-    setStrength: (value) => handle.setStrength(value),
+    setStrength: (value) => handle.setStrength((wanted = value)),
     stats: async () => {
       const stats = handle.stats();
-      return { fps: stats?.fps, delay_ms: stats?.msP50, note: stats?.level === undefined ? "" : level(stats.level, keenframe.levels) };
+      if (!stats) return {};
+      const passed = stats.levelName === "pass";
+      const slow = wanted > 0 ? "too slow or too busy here: frames pass as they are" : "";
+      const note = passed ? slow : `model ${stats.levelName}`;
+      return { fps: stats.fps, delay_ms: passed ? undefined : stats.msP50, note };
     },
     stop: () => {
+      stopped = true;
       handle.stop();
       keenframe.close();
     },
   };
-}
-
-/** The level in words: a model's name, or that frames pass as they are. */
-function level(given, levels) {
-  const name = typeof given === "number" ? levels[given] : given;
-  return name === "pass" ? "frames pass as they are: this computer is too slow for them" : `model ${name}`;
 }
 
 /** Send it to the relay and take what comes back; onEnd(message) when the connection breaks. */
