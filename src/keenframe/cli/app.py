@@ -10,6 +10,7 @@ from keenframe.cli.bench import bench
 from keenframe.cli.doctor import doctor
 from keenframe.cli.image import image
 from keenframe.cli.models import models
+from keenframe.cli.study import app as study
 from keenframe.cli.video import video
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 for command in (image, video, models, bench, doctor):
     app.command()(command)
+app.add_typer(study)
 
 
 def _show_version(wanted: bool) -> None:

@@ -94,15 +94,15 @@ def _compared(before: Picture, after: Picture) -> Picture:
     orientation = after.orientation
 
     def pair(first: Pixels, second: Pixels) -> Pixels:
-        return side_by_side(_upright(first, orientation), _upright(second, orientation))
+        return side_by_side(upright(first, orientation), upright(second, orientation))
 
     alpha = None if after.alpha is None else pair(after.alpha, after.alpha)
     old = _resized(before.colour, after.colour)
     return replace(after.turned_upright(), colour=pair(old, after.colour), alpha=alpha)
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """`pixels` as EXIF `orientation` (1 to 8) says to show them."""
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """`pixels`, (H, W) or (H, W, 3), as EXIF `orientation` (1 to 8) says to show them."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
