@@ -250,7 +250,7 @@ class _Maker:
 
 def instruction(method: Method, grade: int) -> list[str]:
     """What a trapping question says."""
-    return ["Attention check. Do not judge this one.", f"Please answer: {GRADES[method][grade]}"]
+    return ["This is an attention check.", f"Please answer: {GRADES[method][grade]}"]
 
 
 def _make_sheets(media: Path, seed: int) -> list[Sheet]:

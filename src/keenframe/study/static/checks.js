@@ -2,7 +2,7 @@
 
 import { media } from "./api.js";
 import { fit } from "./rating.js";
-import { canFullScreen, card, el, key, onKey, toggleFullScreen } from "./ui.js";
+import { $, canFullScreen, card, el, key, onKey, toggleFullScreen } from "./ui.js";
 
 export function about(step) {
   return new Promise((resolve) => {
@@ -37,7 +37,7 @@ export function screen(step) {
   return new Promise((resolve) => {
     const list = el("ul", { className: "checks" });
     const signal = card("Your screen",
-      el("p", {}, "Please use the largest screen you have, sit at arm's length, and avoid light shining on it. Switch off night mode and any setting that changes colours."),
+      el("p", {}, "Please use the largest screen you have, sit at arm's length, avoid light shining on it, and make it bright enough to read comfortably. Switch off night mode and any setting that changes colours."),
       list,
       el("div", { className: "row" },
         el("button", { type: "button", className: "main", "data-focus": "", onclick: done }, "Continue"),
@@ -48,7 +48,7 @@ export function screen(step) {
       return el("li", { className: good ? "good" : "warn" }, el("span", { className: "mark" }, good ? "✓" : "!"), el("span", {}, text));
     }
     function measure() {
-      const { scale } = fit(step.width, step.height, innerWidth, innerHeight - (innerWidth > 620 ? 210 : 340));
+      const { scale } = fit(step.width, step.height, innerWidth, innerHeight - (innerWidth > 620 ? 215 : 340));
       const zoomed = zoom();
       list.replaceChildren(
         scale >= 1
@@ -56,8 +56,7 @@ export function screen(step) {
           : line(false, `Your window is small (${innerWidth} × ${innerHeight}), so everything is shown smaller than it is. Please enlarge it, use full screen, or turn your phone.`),
         Math.abs(zoomed - 1) < 0.08
           ? line(true, "The page is not zoomed.")
-          : line(false, `The page seems to be zoomed (${Math.round(100 * zoomed)} %). Please set it back: Ctrl+0, or Cmd+0 on a Mac.`),
-        line(true, "Brightness: bright enough to work comfortably. The next page checks it."));
+          : line(false, `The page seems to be zoomed (${Math.round(100 * zoomed)} %). Please set it back: Ctrl+0, or Cmd+0 on a Mac.`));
     }
     function done() {
       resolve({ value: {
@@ -116,7 +115,7 @@ export function acuity(step) {
   return new Promise((resolve) => {
     const given = [];
     const box = el("div", { className: "letter" });
-    const count = el("span", { className: "small" });
+    const count = el("span");
     function next() {
       box.replaceChildren(letter(step.strokes[given.length], step.turns[given.length]));
       count.textContent = `Letter ${given.length + 1} of ${step.turns.length}`;
@@ -124,15 +123,16 @@ export function acuity(step) {
     function answer(turn) {
       if (given.length === step.turns.length) return;
       given.push(turn);
+      $("stage").focus();
       if (given.length === step.turns.length) resolve({ value: given });
       else next();
     }
     const pad = el("div", { className: "pad" }, ...Object.entries(SIGNS).map(([turn, sign]) =>
       el("button", { type: "button", className: turn, "aria-label": turn === "none" ? "cannot tell" : turn, onclick: () => answer(turn) }, sign)));
     card("Eyesight",
-      el("p", {}, "Which way do the arms of the E point? The letters get smaller. Keep your usual distance; press ? when you cannot tell. ",
-        key("←"), " ", key("↑"), " ", key("↓"), " ", key("→"), " ", key("Space"), " = ?"),
-      box, pad, el("div", { className: "row" }, count));
+      el("p", {}, "Which way do the arms of the E point? The letters get smaller. Keep your usual distance; choose ? when you cannot tell."),
+      el("div", { className: "letters" }, box, pad),
+      el("p", { className: "small" }, count, el("span", { className: "keys" }, " · Keys: ", key("←"), " ", key("↑"), " ", key("↓"), " ", key("→"), ", ", key("Space"), " for ?")));
     next();
     onKey((pressed) => pressed in ARROWS && (answer(ARROWS[pressed]), true));
   });

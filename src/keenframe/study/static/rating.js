@@ -32,13 +32,13 @@ export function intro(step) {
     : ["You see one picture or clip at a time. Say how good its quality is: how clear, sharp and free of faults it looks. Whether you like the scene does not matter.",
        "Follow your first impression, and use the whole scale. Sometimes there are instructions in the picture itself: please do what they say."];
   return proceed(pair ? "Second part: two versions" : "How to rate", text, example,
-    el("p", { className: "small" }, "Keys: ", key("1"), " to ", key(pair ? "7" : "5"), " to choose, ", key("Enter"), " to confirm",
+    el("p", { className: "small keys" }, "Keys: ", key("1"), " to ", key(pair ? "7" : "5"), " to choose, ", key("Enter"), " to confirm",
       ...(pair ? [", ", key("←"), " ", key("→"), " for first and second"] : []), ", ", key("R"), " to play a clip again, ", key("P"), " for a pause."),
     "Begin with examples");
 }
 
 export function ready(step) {
-  return proceed("That was practice", ["Now it counts. Take short breaks whenever you like: Pause, or the key P. If the page is closed, open it again in this browser and go on."],
+  return proceed("That was practice", ["Now it counts. Take a short break whenever you like: there is a button for it. If the page gets closed, open it again in this browser and go on where you were."],
     null, null, "Start rating");
 }
 
@@ -170,7 +170,11 @@ async function rate(step, method) {
     function confirm() {
       if (value === null || finished) return;
       finished = true;
-      shown.forEach((item) => item.stop());
+      for (const item of shown) {
+        item.stop();
+        item.element.classList.remove("on");
+      }
+      for (const button of [...buttons, again, go, ...(tabs ?? [])]) button.disabled = true;
       resolve({ value, ms: Math.round(performance.now() - started), first_ms: Math.round(firstMs), replays, scale });
     }
     function replay() {
@@ -186,7 +190,9 @@ async function rate(step, method) {
       else return false;
       return true;
     });
-    addEventListener("resumed", () => seen.every(Boolean) || present(0), { signal });
+    // What plays under the pause is not seen: it starts again.
+    addEventListener("paused", () => { turn++; shown.forEach((item) => item.stop()); }, { signal });
+    addEventListener("resumed", () => seen.every(Boolean) || present(seen.indexOf(false)), { signal });
     present(0);
   });
 }

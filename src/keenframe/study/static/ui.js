@@ -53,8 +53,9 @@ addEventListener("keydown", (event) => {
     if (event.key === "f" || event.key === "F") return void toggleFullScreen();
   }
   if (document.querySelector(".veil")) return;
-  // Enter and the space bar belong to the button that has the focus.
-  const onButton = event.target instanceof HTMLButtonElement && (event.key === "Enter" || event.key === " ");
+  // Enter and the space bar belong to the button that has the focus; but Enter on a grade confirms it.
+  const onButton = event.target instanceof HTMLButtonElement &&
+    (event.key === " " || (event.key === "Enter" && event.target.getAttribute("role") !== "radio"));
   if (!onButton && pressed?.(event.key, typing)) event.preventDefault();
 });
 
