@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, console, warn
+from keenframe.cli.options import Engine, Overwrite, console, warn
 from keenframe.errors import InputError
 
 if TYPE_CHECKING:
@@ -199,6 +199,55 @@ def status(folder: Folder, as_json: Annotated[bool, typer.Option("--json", help=
                 f"{name}: {count.invited} invited, {count.started} started, {count.finished} finished, "
                 f"{count.answers} answers"
             )
+
+
+@app.command()
+def analyse(
+    folder: Folder,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the report.", show_default="STUDY/report"),
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Look at the simulated raters instead, marked everywhere.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Screen the raters, score the conditions, and write report, tables and figures."""
+    from keenframe.study.analysis.figures import interval_text
+    from keenframe.study.analysis.run import analyse as run
+    from keenframe.study.analysis.run import write_analysis
+    from keenframe.study.analysis.scores import ALL
+    from keenframe.study.analysis.words import about_numbers
+
+    result = run(folder, simulated)
+    target = output or folder / "report"
+    write_analysis(target, result, overwrite)
+    if result.left_out:
+        warn(f"{result.left_out} simulated raters are left out")
+    print(about_numbers(result.kept, result.simulated))
+    mark = "SIMULATED " if result.simulated else ""
+    for score in result.scores.mos:
+        if score.category == ALL:
+            print(f"{mark}MOS {score.condition}: {interval_text(score.mos)}")
+    for pair in result.scores.cmos:
+        if pair.category == ALL:
+            shown = interval_text(pair.cmos, sign=True)
+            print(f"{mark}CMOS {pair.first} against {pair.second}: {shown}, p {pair.p_holm:.4f}")
+    print(f"{target / 'report.html'}")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the files.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write all answers, anonymised, and the study's design as CSV and JSON."""
+    from keenframe.study.export import export as run
+
+    raters, answers = run(folder, output, overwrite)
+    print(f"{answers} answers of {raters} raters: {output}")
 
 
 def _listed(text: str) -> list[str]:

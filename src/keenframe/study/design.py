@@ -61,7 +61,8 @@ class Condition:
 @dataclass(frozen=True, slots=True)
 class Stimulus:
     """One file to rate: a source in a condition. file: its opaque name in the media folder. width, height in
-    pixels. instructs: for an instruction, the grade it asks for and the method it asks in."""
+    pixels. instructs: for an instruction, the method it asks in and the grade it asks for. seconds: how long a
+    clip plays, 0 for a picture."""
 
     id: str
     source: str
@@ -70,6 +71,7 @@ class Stimulus:
     width: int
     height: int
     instructs: tuple[Method, int] | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

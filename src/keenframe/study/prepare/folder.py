@@ -230,11 +230,12 @@ class _Maker:
         windows: Iterator[Frame] = (cropped(frame, *window) for frame in frames)
         if instructs is not None:
             windows = with_instruction(windows, instruction(*instructs))
+        seconds = 0.0
         if source.moving:
-            write_clip(self._media / name, windows)
+            seconds = round(write_clip(self._media / name, windows), 2)
         else:
             write_picture(self._media / name, next(windows).planes[0])
-        return Stimulus(f"i{secrets.token_hex(4)}", source.id, condition, name, *window, instructs)
+        return Stimulus(f"i{secrets.token_hex(4)}", source.id, condition, name, *window, instructs, seconds)
 
     def _add_traps(self, sources: list[Source], files: dict[str, Found]) -> None:
         """Instructions over pictures that suggest another answer than the one asked for."""

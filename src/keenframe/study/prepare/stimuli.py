@@ -38,11 +38,14 @@ def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
     Image.fromarray(np.ascontiguousarray(rgb)).save(path, "PNG", compress_level=9)
 
 
-def write_clip(path: Path, frames: Iterable[Frame]) -> None:
-    """i420 frames with times as a near-lossless MP4 that browsers play; it starts at time 0."""
+def write_clip(path: Path, frames: Iterable[Frame]) -> float:
+    """i420 frames with times as a near-lossless MP4 that browsers play; it starts at time 0.
+
+    Returns the time of the last frame in seconds.
+    """
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream: Any = None
-        start = 0
+        start, last_s = 0, 0.0
         for frame in frames:
             picture = frame.to_av()
             assert picture.time_base is not None and picture.pts is not None
@@ -54,9 +57,11 @@ def write_clip(path: Path, frames: Iterable[Frame]) -> None:
                 stream.codec_context.color_range = picture.color_range
                 start = picture.pts
             picture.pts -= start
+            last_s = float(picture.pts * picture.time_base)
             container.mux(stream.encode(picture))
         if stream is not None:
             container.mux(stream.encode(None))
+    return last_s
 
 
 def level(paths: list[Path]) -> None:

@@ -24,7 +24,7 @@ def consent_text(study: Study, own: str | None) -> Study:
         ]
     told.append(stored_text(study))
     if study.contact:
-        told.append(f"Questions, or answers to be deleted? Contact: {study.contact}")
+        told.append(f"Questions about the study? Contact: {study.contact}")
     return replace(study, consent=tuple(told))
 
 

@@ -148,7 +148,7 @@ async function rate(step, method) {
       seen[index] = true;
       if (step.moving) {
         item.element.classList.remove("on");
-        resting.textContent = pair && !seen[1] ? "Now the second" : "";
+        resting.textContent = pair && !seen[1] ? "Now the second" : "Please rate";
         resting.hidden = false;
       }
       if (tabs) tabs[1].disabled = !seen[0];
