@@ -55,10 +55,12 @@ class _Canvas:
     def svg(self, simulated: bool) -> str:
         parts = list(self._parts)
         if simulated:
+            x, y = self.width / 2, self.height / 2
+            size = min(self.width / 9, self.height / 2.5)
             parts.append(
-                f'<text x="{self.width / 2:.0f}" y="{self.height / 2:.0f}" text-anchor="middle" '
-                f'font-size="{self.width / 9:.0f}" font-weight="700" fill="#c00000" fill-opacity="0.28" '
-                f'transform="rotate(-18 {self.width / 2:.0f} {self.height / 2:.0f})">SIMULATED</text>'
+                f'<text x="{x:.0f}" y="{y + size / 3:.0f}" text-anchor="middle" font-size="{size:.0f}" '
+                f'font-weight="700" fill="#c00000" fill-opacity="0.28" transform="rotate(-10 {x:.0f} {y:.0f})">'
+                "SIMULATED</text>"
             )
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {self.height:.0f}" '
@@ -161,7 +163,7 @@ def cmos_figure(pairs: Sequence[Preference], simulated: bool) -> str:
             canvas.line(low, y, high, y)
             for x in (low, high):
                 canvas.line(x, y - 5, x, y + 5)
-        canvas.dot(across(pair.cmos.mean), y, _COLOURS[0], 6)
+        canvas.dot(across(pair.cmos.mean), y, _COLOURS[0], 4)
         canvas.text(across(pair.cmos.mean), y - 11, f"{pair.cmos.mean:+.2f}", "middle", 12)
         x = right
         for share, colour, ink in zip(

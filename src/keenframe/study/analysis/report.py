@@ -28,11 +28,13 @@ table { border-collapse: collapse; font-size: 14.5px; font-variant-numeric: tabu
 th, td { border-bottom: 1px solid #e3e3e3; padding: 6px 14px 6px 0; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #bbb; font-weight: 600; }
 td.n, th.n { text-align: right; white-space: nowrap; }
+td:first-child { white-space: nowrap; }
+.rules td:first-child { white-space: normal; }
 .out td { color: #8a8a8a; }
 .numbers { background: #f4f4f4; border-left: 4px solid #8c8c8c; padding: 12px 18px; }
 .simulated { background: repeating-linear-gradient(-45deg, #c00000, #c00000 18px, #a80000 18px, #a80000 36px);
   color: #fff; font-size: 19px; font-weight: 600; margin: 0 0 28px; padding: 20px 24px; text-align: center; }
-.simulated strong { display: block; font-size: 44px; letter-spacing: .12em; line-height: 1.2; }
+.simulated strong { display: block; font-size: clamp(26px, 7vw, 44px); letter-spacing: .1em; line-height: 1.2; }
 """
 _BANNER = (
     '<div class="simulated" role="alert"><strong>SIMULATED</strong>These answers were given by programs. They are '
@@ -50,10 +52,10 @@ def report(study: Study, verdicts: Sequence[Verdict], scores: Scores, simulated:
         f'<p class="soft">Study {escape(study.id)} · {escape(", ".join(m.upper() for m in study.methods))} · '
         f"{len(study.rated)} sources · {len(study.conditions)} conditions · {escape(study.made_with)}</p>",
         f'<p class="numbers">{escape(words.about_numbers(kept, simulated))}</p>',
-        _findings(scores, kept),
+        _findings(scores, kept, simulated),
         _acr(scores, simulated),
         _ccr(scores, simulated),
-        _screening(verdicts, left_out),
+        _screening(verdicts, simulated, left_out),
         _design(study),
         "<h2>What this cannot tell</h2>",
         _list(words.cautions(study)),
@@ -67,8 +69,8 @@ def report(study: Study, verdicts: Sequence[Verdict], scores: Scores, simulated:
     )
 
 
-def _findings(scores: Scores, kept: int) -> str:
-    found = words.findings(scores)
+def _findings(scores: Scores, kept: int, simulated: bool) -> str:
+    found = words.findings(scores, simulated)
     if not found or kept < 2:
         return "<h2>In short</h2><p>There are not enough ratings yet to compare anything.</p>"
     return "<h2>In short</h2>" + _list(found)
@@ -126,22 +128,24 @@ def _acr(scores: Scores, simulated: bool) -> str:
 def _ccr(scores: Scores, simulated: bool) -> str:
     if not scores.cmos:
         return ""
-    rows = [
-        [
-            f"{pair.first} against {pair.second}",
-            pair.category,
-            _n(interval_text(pair.cmos, sign=True)),
-            _n(_range(pair.wide, sign=True)),
-            _n(" / ".join(f"{share:.0%}" for share in pair.shares)),
-            _n(f"{pair.p:.4f}"),
-            _n(f"{pair.p_holm:.4f}"),
-            _n(str(pair.cmos.count)),
+    rows = {
+        category: [
+            [
+                f"{pair.first} against {pair.second}",
+                _n(interval_text(pair.cmos, sign=True)),
+                _n(_range(pair.wide, sign=True)),
+                _n(" / ".join(f"{share:.0%}" for share in pair.shares)),
+                _n(f"{pair.p:.4f}"),
+                _n(f"{pair.p_holm:.4f}"),
+                _n(str(pair.cmos.count)),
+            ]
+            for pair in scores.cmos
+            if pair.category == category
         ]
-        for pair in scores.cmos
-    ]
+        for category in (ALL, *scores.categories)
+    }
     heads = [
         "pair",
-        "category",
         _n("CMOS"),
         _n("other raters and sources"),
         _n("first / neither / second"),
@@ -162,13 +166,15 @@ def _ccr(scores: Scores, simulated: bool) -> str:
             figures.cmos_figure(scores.cmos, simulated),
             "Comparison score from −3 to +3; whiskers are 95 % intervals over raters.",
         )
-        + _table(heads, rows)
+        + _table(heads, rows[ALL])
         + '<p class="soft">Above 0 the first of the pair is preferred. Sign-flip permutation test over the raters\' '
-        "means, Holm's correction within a category.</p>" + order
+        "means, Holm's correction for all rows of a table.</p>"
+        + order
+        + "".join(f"<h3>{escape(name)}</h3>{_table(heads, rows[name])}" for name in scores.categories)
     )
 
 
-def _screening(verdicts: Sequence[Verdict], left_out: int) -> str:
+def _screening(verdicts: Sequence[Verdict], simulated: bool, left_out: int) -> str:
     kept = sum(verdict.kept for verdict in verdicts)
     finished = sum(verdict.rater.finished for verdict in verdicts)
     reasons = Counter(reason for verdict in verdicts for reason in verdict.reasons)
@@ -176,10 +182,12 @@ def _screening(verdicts: Sequence[Verdict], left_out: int) -> str:
         f"<h2>Raters and screening</h2><p>{len(verdicts)} started, {finished} finished, {kept} count."
         + (f" {left_out} simulated raters are left out of everything here." if left_out else "")
         + "</p>"
+        + '<div class="rules">'
         + _table(
-            ["rule", _n("raters")],
+            ["rule that puts a rater out", _n("raters")],
             [[text, _n(str(reasons.get(key, 0)))] for key, text in RULES.items()],
         )
+        + "</div>"
         + '<p class="soft">A rater can break several rules. The rules look at no condition.</p>'
     )
     rows = []
@@ -188,7 +196,7 @@ def _screening(verdicts: Sequence[Verdict], left_out: int) -> str:
         rated = [rating for rating in rater.ratings if rating.role == "rated"]
         rows.append(
             [
-                f"R{rater.id}",
+                f"{'S' if simulated else 'R'}{rater.id}",
                 "counts" if verdict.kept else "out: " + ", ".join(verdict.reasons),
                 _n(f"{len(rated)}/{rater.planned}"),
                 _n(f"{verdict.traps[0]}/{verdict.traps[1]}"),

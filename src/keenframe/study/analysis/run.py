@@ -98,7 +98,7 @@ def as_document(analysis: Analysis) -> dict[str, Any]:
             "simulated_left_out": analysis.left_out,
         },
         "screening": {"rules": RULES, "verdicts": _verdict_rows(analysis.verdicts)},
-        "findings": words.findings(scores),
+        "findings": words.findings(scores, analysis.simulated),
         "mos": [asdict(score) for score in scores.mos],
         "differences": [asdict(row) for row in scores.differences],
         "cmos": [asdict(pair) for pair in scores.cmos],

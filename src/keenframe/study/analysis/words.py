@@ -5,7 +5,7 @@ from __future__ import annotations
 from keenframe.study.analysis.scores import ALL, Scores
 from keenframe.study.design import Study
 
-# P.910 and P.913: 24 people in a controlled room, 35 in a public or unknown one; fewer for a pilot.
+# P.913's advice: 24 people in a controlled room, 35 in a public or unknown one. The others are ours.
 _LABORATORY, _PUBLIC, _PILOT, _ANECDOTE = 24, 35, 15, 4
 P_LIMIT = 0.05
 
@@ -19,11 +19,11 @@ def about_numbers(kept: int, simulated: bool) -> str:
         )
     people = f"{kept} {'person' if kept == 1 else 'people'}"
     ask = (
-        f"P.910 and P.913 ask for at least {_LABORATORY} in a controlled room and {_PUBLIC} where everybody sits at "
-        "a screen of his own, as here"
+        f"The usual advice (ITU-T P.913) is at least {_LABORATORY} in a controlled room, and {_PUBLIC} where "
+        "everybody sits at a screen of his own, as here"
     )
     if kept < _ANECDOTE:
-        return f"{people}: anecdotes. No interval of so few is worth anything; {ask}."
+        return f"{people}: anecdotes. No interval of so few is worth anything. {ask}."
     if kept < _PILOT:
         return (
             f"{people}: a first try. It can show that something is wrong, not how good something is. {ask}."
@@ -48,7 +48,7 @@ def cautions(study: Study) -> list[str]:
         "The grades are treated as numbers with equal steps, as P.910 does.",
     ]
     if len(study.rated) < 8:
-        said.append(f"{len(study.rated)} sources are few; P.910 and P.913 advise eight or more.")
+        said.append(f"{len(study.rated)} sources are few: others may give another picture.")
     if not any(source.practice for source in study.sources):
         said.append(
             "There were no spare sources: practice and control questions used the rated ones, so raters saw some of "
@@ -57,8 +57,13 @@ def cautions(study: Study) -> list[str]:
     return said
 
 
-def findings(scores: Scores) -> list[str]:
+def findings(scores: Scores, simulated: bool) -> list[str]:
     """What the tests say, one sentence for each pair; a difference that is not shown is not an equality."""
+    mark = "SIMULATED: " if simulated else ""
+    return [mark + sentence for sentence in [*_preferences(scores), *_differences(scores)]]
+
+
+def _preferences(scores: Scores) -> list[str]:
     said = []
     for pair in (pair for pair in scores.cmos if pair.category == ALL):
         better, other = (pair.first, pair.second) if pair.cmos.mean >= 0 else (pair.second, pair.first)
@@ -72,6 +77,11 @@ def findings(scores: Scores) -> list[str]:
                 f"In pairs no preference was shown between {pair.first} and {pair.second} "
                 f"(CMOS {pair.cmos.mean:+.2f}, p {_p(pair.p_holm)}); that does not prove them equal."
             )
+    return said
+
+
+def _differences(scores: Scores) -> list[str]:
+    said = []
     for row in scores.differences:
         better, other = (row.first, row.second) if row.mean.mean >= 0 else (row.second, row.first)
         if row.p_holm < P_LIMIT:

@@ -81,13 +81,13 @@ def read_frames(file: Path, moving: bool, seconds: float) -> Iterator[Frame]:
         return
     video = VideoFile(file)
     try:
-        first: float | None = None
+        first: int | None = None
         for item in video:
             if isinstance(item, Packet):
                 continue
-            time_s = float((item.pts or 0) * video.time_base)
-            first = time_s if first is None else first
-            if time_s - first >= seconds:
+            assert item.pts is not None  # `VideoFile` sees to it
+            first = item.pts if first is None else first
+            if (item.pts - first) * video.time_base >= seconds:
                 return
             frame = Frame.from_av(item)
             if frame.format != "i420":

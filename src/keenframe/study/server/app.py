@@ -126,11 +126,10 @@ class Api:
             raise HTTPException(400, "expected token and secret")
         if given.get("agreed") is not True:
             raise HTTPException(400, "expected agreement to the consent text")
-        self._check_guesses(request)
         try:
             session = await self._on_disk(lambda: self._database.start(token, secret))
         except RefusedError as error:
-            self._refused.take(address(request.scope))
+            self._count_guess(request)
             raise HTTPException(403, str(error)) from error
         return self._state(session)
 
@@ -170,18 +169,19 @@ class Api:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not _is_secret(secret):
             raise HTTPException(401, "expected the secret of a session")
-        self._check_guesses(request)
         session = await self._on_disk(lambda: self._database.session(secret))
         if session is None:
-            self._refused.take(address(request.scope))
+            self._count_guess(request)
             raise HTTPException(401, "this session is not known here")
         if wait_s := self._raters.take(session.rater):
             raise HTTPException(429, "too many requests", {"Retry-After": str(max(1, round(wait_s)))})
         return session
 
-    def _check_guesses(self, request: Request) -> None:
-        if self._refused.level(address(request.scope)) < 1:
-            raise HTTPException(429, "too many wrong links from this network", {"Retry-After": "5"})
+    def _count_guess(self, request: Request) -> None:
+        """Wrong links slow down those who send them, and nobody else at that address."""
+        if wait_s := self._refused.take(address(request.scope)):
+            headers = {"Retry-After": str(max(1, round(wait_s)))}
+            raise HTTPException(429, "too many wrong links from this network", headers)
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)

@@ -33,17 +33,14 @@ class Buckets:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._levels: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def level(self, key: Hashable) -> float:
-        """How many requests `key` may make now."""
-        level, since = self._levels.get(key, (self._burst, 0.0))
-        return min(self._burst, level + (self._clock() - since) * self._rate)
-
     def take(self, key: Hashable) -> float:
         """Count a request. 0 when it may pass, else the seconds to wait."""
-        level = self.level(key)
+        now = self._clock()
+        level, since = self._levels.get(key, (self._burst, now))
+        level = min(self._burst, level + (now - since) * self._rate)
         if level < 1:
             return (1 - level) / self._rate
-        self._levels[key] = (level - 1, self._clock())
+        self._levels[key] = (level - 1, now)
         self._levels.move_to_end(key)
         if len(self._levels) > _KEYS_MAX:
             self._levels.popitem(last=False)
