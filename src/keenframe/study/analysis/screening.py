@@ -24,8 +24,9 @@ REPEATS_MIN = 2
 # Wide: an honest grade varies by a step from one time to the next, and there are few repeats.
 DRIFT_MAX: dict[Method, float] = {"acr": 2.0, "ccr": 3.0}
 # P.913's usual limits: by stimulus and by condition, both missed. Where all raters agree little because there is
-# little to see, that alone would throw out the honest: so also less than half of what is usual here.
-R_STIMULUS_MIN, R_CONDITION_MIN, R_OF_USUAL = 0.75, 0.80, 0.5
+# little to see, that alone would throw out the honest: so also less than half of what is usual here; and where
+# hardly anybody agrees with anybody, correlation tells nothing.
+R_STIMULUS_MIN, R_CONDITION_MIN, R_OF_USUAL, R_USUAL_MIN = 0.75, 0.80, 0.5, 0.3
 CORRELATED_MIN = 5
 OUTLIER_SHARE, OUTLIER_SKEW = 0.05, 0.3
 
@@ -137,6 +138,8 @@ def _by_correlation(study: Study, verdicts: list[Verdict]) -> None:
             # Who gives one grade to everything correlates with nothing.
             rows.append((0.0 if math.isnan(by_stimulus) else by_stimulus, by_condition, verdict))
         usual = float(np.median([row[0] for row in rows]))
+        if usual < R_USUAL_MIN:
+            return
         low = [
             (by_stimulus, verdict)
             for by_stimulus, by_condition, verdict in rows

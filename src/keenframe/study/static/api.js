@@ -7,7 +7,7 @@ const TIMEOUT_MS = 20000;
 const MEDIA_TIMEOUT_MS = 180000;
 const WAITS_MS = [400, 800, 1600, 3200, 6000];
 
-// {token, secret, pending}: kept in the browser so that a reload goes on where it was.
+// {token, secret, pending, starting}: kept in the browser so that a reload goes on where it was.
 export let kept = read();
 
 function read() {

@@ -23,9 +23,18 @@ async function welcome(token) {
       el("div", { className: "row" }, start, el("span", { className: "small" }, `About ${minutes} minutes`)));
     card(title, ...consent.map((paragraph) => el("p", {}, paragraph)), form);
   });
-  // The browser makes the session's secret, so a start that was not acknowledged can simply be repeated.
-  keep({ token, secret: kept.token === token && kept.secret ? kept.secret : randomHex(32), pending: null });
-  const state = await post("api/start", { token, secret: kept.secret, agreed: true });
+  // The browser makes the session's secret, so a start that was not acknowledged can simply be repeated. Until it
+  // is, a session that goes on in this browser is left alone.
+  const secret = kept.starting?.token === token ? kept.starting.secret : randomHex(32);
+  keep({ starting: { token, secret } });
+  let state;
+  try {
+    state = await post("api/start", { token, secret, agreed: true });
+  } catch (error) {
+    keep({ starting: null });
+    throw error;
+  }
+  keep({ token, secret, pending: null, starting: null });
   history.replaceState(null, "", location.pathname);
   return state;
 }
@@ -40,8 +49,9 @@ async function begin() {
     history.replaceState(null, "", location.pathname);
     return state;
   } catch (error) {
-    if (error instanceof Refused && error.status === 401 && token) return welcome(token);
-    throw error;
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
+    forget();
+    return token ? welcome(token) : null;
   }
 }
 
