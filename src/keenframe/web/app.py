@@ -120,9 +120,16 @@ def _about(settings: Settings, relay: bool, no_relay: str) -> dict[str, object]:
         "picture_bytes": limits.picture_bytes,
         "video_bytes": limits.video_bytes,
         "video_minutes": limits.video_minutes,
+        "browser": _browser_models(),
         "relay": relay,
         "no_relay": no_relay,
     }
+
+
+def _browser_models() -> list[str]:
+    """Names of the models for sharpening within the browser, the largest first."""
+    files = (STATIC / "keenframe" / "models").glob("*.kfm")
+    return [path.stem for path in sorted(files, key=lambda path: path.stat().st_size, reverse=True)]
 
 
 async def _warm(worker: Worker) -> None:

@@ -16,6 +16,7 @@ const REFUSED = {
 const compare = new Compare($(".compare"), $(".zoom"), "Live picture, before and after");
 const slider = $("#strength");
 const chosen = (name) => $(`input[name=${name}]:checked`).value;
+let about = null;
 let running = null;
 let starting = false;
 
@@ -28,7 +29,7 @@ async function start() {
   try {
     source = await take(chosen("source"));
     const way = chosen("way") === "relay" ? throughRelay : inBrowser;
-    const result = await way(source, Number(slider.value), (message) => stop(message));
+    const result = await way(source, Number(slider.value), (message) => stop(message), about.browser);
     running = { source, result };
     await show();
   } catch (error) {
@@ -131,9 +132,9 @@ function close(way, reason) {
 }
 
 async function look() {
-  const about = await (await ask("/api/about")).json();
+  about = await (await ask("/api/about")).json();
   if (!about.relay) close("relay", about.no_relay);
-  const obstacle = await browserObstacle();
+  const obstacle = await browserObstacle(about.browser);
   if (obstacle) close("browser", obstacle);
 }
 

@@ -4,36 +4,48 @@
 import { Problem, ask } from "./page.js";
 
 const MODULE = "/static/keenframe/keenframe.js";
-const MODEL = "/static/keenframe/models/keen.kfm";
 const GATHERING_MS = 2000;
 const CONNECTING_MS = 15_000;
 const SETTLING_MS = 120;
 
-/** Why the browser's way is not open, or nothing. */
-export async function browserObstacle() {
-  const there = await fetch(MODULE, { method: "HEAD" }).catch(() => null);
-  if (!there?.ok) return "not part of this installation";
-  if (!("MediaStreamTrackProcessor" in window)) return "needs Chrome, Edge or another Chromium browser";
-  return "";
+/** Why the browser's way is not open, or "". models: what the server has for it. */
+export async function browserObstacle(models) {
+  if (!models.length) return "not part of this installation";
+  const { wasm, native, canvas } = (await loaded()).support();
+  if (!wasm) return "needs a newer browser, one with SIMD in WebAssembly";
+  return native.length && canvas.length ? "needs a newer browser: Chrome, Edge, Firefox or Safari of today" : "";
 }
 
-/** Sharpen within this page. */
-export async function inBrowser(stream, strength) {
-  const { Keenframe } = await import(MODULE).catch(() => {
+async function loaded() {
+  const module = await import(MODULE).catch(() => {
     throw new Problem("The part that sharpens within the browser could not be loaded.");
   });
-  const keenframe = await Keenframe.load(MODEL);
-  const attached = await keenframe.attach(stream.getVideoTracks()[0]);
-  attached.setStrength(strength);
+  return module.Keenframe;
+}
+
+/** Sharpen within this page. models: names, the largest first; onEnd(message) when it breaks. */
+export async function inBrowser(stream, strength, onEnd, models) {
+  const keenframe = await (await loaded()).load(models, { strength });
+  const handle = keenframe.attach(stream.getVideoTracks()[0]);
+  handle.done.catch((error) => onEnd(`Sharpening in the browser broke off: ${error.message}`));
   return {
-    stream: attached.stream ?? new MediaStream([attached.track]),
-    setStrength: (value) => attached.setStrength(value),
+    stream: new MediaStream([handle.track]),
+    setStrength: (value) => handle.setStrength(value),
     stats: async () => {
-      const stats = typeof attached.stats === "function" ? await attached.stats() : attached.stats;
-      return { fps: stats?.fps, delay_ms: stats?.ms, note: stats?.level };
+      const stats = handle.stats();
+      return { fps: stats?.fps, delay_ms: stats?.msP50, note: stats?.level === undefined ? "" : level(stats.level, keenframe.levels) };
     },
-    stop: () => attached.stop(),
+    stop: () => {
+      handle.stop();
+      keenframe.close();
+    },
   };
+}
+
+/** The level in words: a model's name, or that frames pass as they are. */
+function level(given, levels) {
+  const name = typeof given === "number" ? levels[given] : given;
+  return name === "pass" ? "frames pass as they are: this computer is too slow for them" : `model ${name}`;
 }
 
 /** Send it to the relay and take what comes back; onEnd(message) when the connection breaks. */
