@@ -61,7 +61,7 @@ async function open(files) {
     busy.hide();
     $("section:not([hidden]) h1").focus();
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (signal.aborted) return;
     home();
     fail(error);
   }
@@ -97,7 +97,7 @@ async function tryFrame(frame, strength) {
     $("#picture-back").hidden = false;
     $("#picture h1").focus();
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (signal.aborted) return;
     back(strength);
     throw error;
   }
