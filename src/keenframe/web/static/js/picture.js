@@ -1,7 +1,7 @@
 // A picture: its views at strength 0, 1 and 2 blended as the slider says, and its download.
 
 import { Compare } from "./compare.js";
-import { $, Problem, ask, fail, happened, megabytes, save, say, upload } from "./page.js";
+import { $, Problem, ask, fail, happened, fileSize, save, say, upload } from "./page.js";
 
 const UNSEEN = "The picture was sharpened, but this browser cannot show it.";
 
@@ -32,7 +32,7 @@ export class PictureView {
     await happened(before, "load", UNSEEN);
     if (signal.aborted) return;
     $(".file", section).textContent = picture.name || "Untitled picture";
-    $(".meta", section).textContent = `${picture.width} × ${picture.height} · ${picture.format} · ${megabytes(file.size)}`;
+    $(".meta", section).textContent = `${picture.width} × ${picture.height} · ${picture.format} · ${fileSize(file.size)}`;
     // 0 again, as the bottom of the blend; the browser has it already.
     this.views = [before.cloneNode(), document.createElement("img"), document.createElement("img")];
     for (const view of this.views) view.alt = "";

@@ -1,7 +1,7 @@
 // A video: shown as it is, sent to the queue, watched on its way, compared and saved.
 
 import { Compare } from "./compare.js";
-import { $, Problem, ask, duration, fail, happened, megabytes, save, say, upload } from "./page.js";
+import { $, Problem, ask, duration, fail, happened, fileSize, save, say, upload } from "./page.js";
 import { Pair } from "./pair.js";
 
 const POLL_MS = 500;
@@ -35,12 +35,12 @@ export class VideoView {
   open(file) {
     this.file = file;
     this.url = URL.createObjectURL(file);
-    this.#title(file.name || "Untitled video", megabytes(file.size));
+    this.#title(file.name || "Untitled video", fileSize(file.size));
     this.#unplayable(false);
     this.source.src = this.url;
     this.source.addEventListener("loadedmetadata", () => {
       const { videoWidth, videoHeight, duration: length } = this.source;
-      const parts = [`${videoWidth} × ${videoHeight}`, Number.isFinite(length) ? duration(length) : "", megabytes(file.size)];
+      const parts = [`${videoWidth} × ${videoHeight}`, Number.isFinite(length) ? duration(length) : "", fileSize(file.size)];
       $(".meta", this.section).textContent = parts.filter(Boolean).join(" · ");
     }, { once: true });
     this.#choose();
@@ -173,7 +173,7 @@ export class VideoView {
     $("#video-done").hidden = false;
     this.#title(job.name || "Untitled video", [
       `${job.frames.toLocaleString("en")} frames in ${duration(job.seconds)}`,
-      `strength ${job.strength.toFixed(2)}`, megabytes(job.bytes),
+      `strength ${job.strength.toFixed(2)}`, fileSize(job.bytes),
     ].join(" · "));
     this.#kept();
     $("#video-again").hidden = !this.file;
