@@ -31,6 +31,7 @@ class Server:
     """`keenframe study serve` as a process of its own."""
 
     folder: Path
+    options: tuple[str, ...] = ()
     port: int = 0
     process: subprocess.Popen[str] | None = None
 
@@ -40,7 +41,9 @@ class Server:
 
     def start(self) -> None:
         """Start, on the port of the time before if there was one; returns when it listens."""
-        self.process = commands.start(self.folder, "study", "serve", self.folder, "--port", self.port)
+        self.process = commands.start(
+            self.folder, "study", "serve", self.folder, "--port", self.port, *self.options
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if "http://127.0.0.1:" not in line:
@@ -62,9 +65,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, *options: str) -> Iterator[Server]:
     """A running server, stopped at the end."""
-    server = Server(folder)
+    server = Server(folder, options)
     server.start()
     try:
         yield server

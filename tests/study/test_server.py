@@ -24,7 +24,7 @@ from keenframe.study.plan import session
 from keenframe.study.server import limits
 from keenframe.study.server.app import HEADERS, STATIC, Api, create_app
 from keenframe.study.server.limits import BODY_BYTES_MAX, Buckets, limited_protocol
-from raters import reply, taste
+from raters import reply, serving, taste
 
 QUALITY = {"reference": 4.4, "unsharp:2": 3.4, "input": 2.4}
 
@@ -303,6 +303,20 @@ def test_guessing_is_slowed_down_and_harms_nobody_else(visitor: Visitor, client:
     assert statuses[0] == 401 and statuses[-1] == 429
     assert visitor.get("/api/state").status_code == 200
     assert client.get("/api/state", headers={"Authorization": "Basic eDp5"}).status_code == 401
+
+
+@pytest.mark.parametrize("options", [(), ("--behind-proxy",)])
+def test_a_proxy_is_believed_only_when_told(folder: Path, options: tuple[str, ...]) -> None:
+    """Clients that a proxy names are told apart; without the option whoever claims to be one is not heard."""
+
+    def ask(url: str, client: str) -> int:
+        headers = {"Authorization": f"Bearer {secrets.token_hex(32)}", "X-Forwarded-For": client}
+        return httpx.get(f"{url}/api/state", headers=headers).status_code
+
+    with serving(folder, *options) as server:
+        while ask(server.url, "192.0.2.1") == 401:
+            pass
+        assert ask(server.url, "192.0.2.2") == (401 if options else 429)
 
 
 def test_one_rater_cannot_flood(visitor: Visitor, client: TestClient, database: Database) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
+
 from keenframe.errors import InputError
 from keenframe.study.analysis.run import analyse
 from keenframe.study.analysis.scores import ALL

@@ -130,10 +130,11 @@ def address(scope: Scope) -> str:
     return str(client[0]) if client else ""
 
 
-def limited_protocol() -> type[H11Protocol]:
+def limited_protocol(behind_proxy: bool = False) -> type[H11Protocol]:
     """uvicorn's HTTP/1.1 with limits it lacks: connections per address, and seconds until a request's headers
-    are complete, on new and on kept connections."""
+    are complete, on new and on kept connections. behind_proxy: all connections are the proxy's."""
     open_now: Counter[str] = Counter()
+    most = CONNECTIONS_MAX if behind_proxy else CONNECTIONS_PER_ADDRESS
 
     class LimitedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
@@ -143,8 +144,7 @@ def limited_protocol() -> type[H11Protocol]:
             super().connection_made(transport)
             self._address = self.client[0] if self.client else ""
             open_now[self._address] += 1
-            crowded = open_now[self._address] > CONNECTIONS_PER_ADDRESS
-            if crowded or len(self.connections) > CONNECTIONS_MAX:
+            if open_now[self._address] > most or len(self.connections) > CONNECTIONS_MAX:
                 transport.abort()
             else:
                 self._wait_for_headers()

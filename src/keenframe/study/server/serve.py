@@ -35,7 +35,7 @@ def serve(
     try:
         config = uvicorn.Config(
             create_app(api),
-            http=limited_protocol(),
+            http=limited_protocol(behind_proxy),
             ws="none",
             lifespan="off",
             log_level="error",
