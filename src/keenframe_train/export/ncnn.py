@@ -23,7 +23,7 @@ from keenframe_train.export.operators import Arrays, pads, refuse, square
 from keenframe_train.export.portable import Portable, Size
 from keenframe_train.export.simplify import attribute, lowered
 
-NAME = "ncnn"
+NAME = PACKAGE = "ncnn"
 SUFFIX = ".param"
 _MAGIC = 7767517
 _HALF, _INT8, _FULL = 0x01306B47, 0x000D4B38, 0
@@ -66,10 +66,10 @@ def open_file(path: Path, threads: int) -> Callable[[Arrays], Arrays]:
 
     def run(inputs: Arrays) -> Arrays:
         extractor = net.create_extractor()
-        # ncnn reads the memory of the arrays: they have to live until it has run.
+        # A Mat on an array does not keep it alive, and layers that work in place fail on memory that is not ncnn's.
         arrays = {name: np.ascontiguousarray(array[0]) for name, array in inputs.items()}
         for name, array in arrays.items():
-            extractor.input(name, ncnn.Mat(array))
+            extractor.input(name, ncnn.Mat(array).clone())
         return {name: np.array(extractor.extract(name)[1])[None] for name in outputs}
 
     return run
@@ -131,9 +131,9 @@ class _Writer:
         levels, rounding = self._plain.levels.get(name), self._plain.steps.get(node.input[0])
         # Depthwise layers want one step for each channel's input, which the runtime's files do not have.
         int8 = levels is not None and rounding is not None and groups == 1
-        weights = self._plain.constants[name] if levels is None else levels.values if int8 else levels.widened()
-        if groups not in (1, weights.shape[0]):
-            refuse(NAME, self._network.name, node, f"with {groups} groups")
+        weights = (
+            self._plain.constants[name] if levels is None else levels.values if int8 else levels.widened()
+        )
         parameters = self._kernel(node, weights.shape[0], weights) + (" 8=2" if int8 else "")
         self._store_weights(weights)
         if len(node.input) > 2:
@@ -150,12 +150,19 @@ class _Writer:
         name = node.input[1]
         levels = self._plain.levels.get(name)
         weights = (self._plain.constants[name] if levels is None else levels.widened()).transpose(1, 0, 2, 3)
-        if attribute(node, "group", 1) != 1 or attribute(node, "output_padding") is not None:
-            refuse(NAME, self._network.name, node, "with groups or output_padding")
+        groups = attribute(node, "group", 1)
+        if attribute(node, "output_padding") is not None:
+            refuse(NAME, self._network.name, node, "with output_padding")
+        if groups > 1:  # ncnn has a group's channels together
+            edges = weights.shape[2:]
+            weights = weights.reshape(-1, groups, weights.shape[1] // groups, *edges).swapaxes(0, 1)
+            weights = weights.reshape(-1, weights.shape[2], *edges)
         parameters = self._kernel(node, weights.shape[0], weights)
         self._store_weights(weights)
         if len(node.input) > 2:
             self._store(self._plain.constants[node.input[2]])
+        if groups > 1:
+            return self._layer(node, "DeconvolutionDepthWise", f"{parameters} 7={groups}")
         return self._layer(node, "Deconvolution", parameters)
 
     def _kernel(self, node: onnx.NodeProto, channels: int, weights: NDArray[Any]) -> str:
@@ -182,7 +189,7 @@ class _Writer:
             return self._layer(node, "BinaryOp", kind, inputs=None)
         if constant is None or constant.size != 1:
             refuse(NAME, self._network.name, node, "with a constant that is not one number, or comes first")
-        return self._layer(node, "BinaryOp", f"{kind} 1=1 2={float(constant.reshape(-1)[0]):.9g}")
+        return self._layer(node, "BinaryOp", f"{kind} 1=1 2={float(constant.reshape(-1)[0]):.9e}")
 
     def _unary(self, node: onnx.NodeProto) -> _Layer:
         return self._layer(node, "UnaryOp", f"0={_UNARY[node.op_type]}")
@@ -191,14 +198,14 @@ class _Writer:
         return self._layer(node, _ACTIVATIONS[node.op_type])
 
     def _leaky(self, node: onnx.NodeProto) -> _Layer:
-        return self._layer(node, "ReLU", f"0={attribute(node, 'alpha', 0.01):.9g}")
+        return self._layer(node, "ReLU", f"0={attribute(node, 'alpha', 0.01):.9e}")
 
     def _clip(self, node: onnx.NodeProto) -> _Layer:
         limits = [-3.4e38, 3.4e38]
         for index, name in enumerate(node.input[1:]):
             if name:
                 limits[index] = float(self._plain.constants[name])
-        return self._layer(node, "Clip", f"0={limits[0]:.9g} 1={limits[1]:.9g}")
+        return self._layer(node, "Clip", f"0={limits[0]:.9e} 1={limits[1]:.9e}")
 
     def _mean(self, node: onnx.NodeProto) -> _Layer:
         if node.op_type == "ReduceMean" and list(attribute(node, "axes", [])) != [2, 3]:

@@ -12,7 +12,7 @@ from keenframe.zoo.spec import METADATA_KEY
 from keenframe_train.export.operators import Arrays
 from keenframe_train.export.portable import Portable, Size
 
-NAME = "ONNX"
+NAME, PACKAGE = "ONNX", "onnxruntime"
 SUFFIX = ".onnx"
 
 

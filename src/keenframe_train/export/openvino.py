@@ -11,7 +11,7 @@ from keenframe.zoo.spec import METADATA_KEY
 from keenframe_train.export.operators import Arrays
 from keenframe_train.export.portable import Portable, Size
 
-NAME = "OpenVINO"
+NAME, PACKAGE = "OpenVINO", "openvino"
 SUFFIX = ".xml"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -52,3 +53,13 @@ def square(
     if len(set(found)) != 1 or (allowed is not None and found[0] != allowed):
         refuse(format_name, network, node, f"with {name} {found}")
     return int(found[0])
+
+
+def dense(weights: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """A transposed convolution's weights (I, O / groups, kh, kw) as those of one group, (I, O, kh, kw)."""
+    entering, own = weights.shape[:2]
+    whole = np.zeros((entering, own * groups, *weights.shape[2:]), np.float32)
+    for group in range(groups):
+        rows = slice(group * entering // groups, (group + 1) * entering // groups)
+        whole[rows, group * own : (group + 1) * own] = weights[rows]
+    return whole

@@ -65,18 +65,22 @@ def folded(
     return kept, known
 
 
-def tidied(
-    nodes: Sequence[onnx.NodeProto], constants: Constants
-) -> tuple[list[onnx.NodeProto], Constants]:
-    """Without products with one, and with one Unsqueeze where two follow each other."""
+def tidied(nodes: Sequence[onnx.NodeProto], constants: Constants) -> tuple[list[onnx.NodeProto], Constants]:
+    """Without products with one and casts of floats to floats; with one Unsqueeze where two follow each other.
+
+    All that is computed here is float32: only stored weights are ever cast.
+    """
     kept: list[onnx.NodeProto] = []
     alias: dict[str, str] = {}
     added: dict[str, tuple[str, list[int]]] = {}
     axes = dict(constants)
     for node in nodes:
         node = renamed(node, alias)
-        if node.op_type == "Mul" and (other := _factor_one(node, constants)) is not None:
-            alias[node.output[0]] = other
+        same = _factor_one(node, constants) if node.op_type == "Mul" else None
+        if node.op_type == "Cast" and not node.name.startswith(_WIDENING):
+            same = node.input[0]
+        if same is not None:
+            alias[node.output[0]] = same
             continue
         if node.op_type == "Unsqueeze":
             own = [int(axis) for axis in np.atleast_1d(constants[node.input[1]])]
@@ -86,8 +90,7 @@ def tidied(
             axes[name] = np.array(added[node.output[0]][1], np.int64)
             node = helper.make_node("Unsqueeze", [source, name], node.output, node.name)
         kept.append(node)
-    ends = set(alias)  # an alias of the graph's own output cannot happen: nothing is multiplied by one at its end
-    read = {name for node in kept for name in node.input} | ends
+    read = {name for node in kept for name in node.input}
     return [n for n in kept if n.op_type != "Unsqueeze" or read.intersection(n.output)], axes
 
 
