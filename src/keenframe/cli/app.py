@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from keenframe.cli.bench import bench
+from keenframe.cli.camera import camera
 from keenframe.cli.doctor import doctor
 from keenframe.cli.image import image
 from keenframe.cli.models import models
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (image, video, models, bench, doctor):
+for command in (image, video, camera, models, bench, doctor):
     app.command()(command)
 
 
