@@ -7,16 +7,14 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from keenframe_train.cli import app, main
-from keenframe_train.data.codecs import CodecSetting, luma_frame
-from keenframe_train.errors import TrainError
-from keenframe_train.evaluate.clips import ClipScore, Sending, clips_table, evaluate_clips, read_luma, send
+from keenframe_train.data.codecs import luma_frame
 from keenframe_train.evaluate.report import BEGIN, END
-from keenframe_train.evaluate.stills import means, unsharp_mask
 
 from .conftest import drawing, picture
 
@@ -60,13 +58,14 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "models/tiny.onnx").exists() and (tmp_path / "models/tiny-int8.onnx").exists()
     done = run(
         "evaluate", "--data", str(data), "--model", "models/tiny.onnx", "--kind", "r2", "--kind", "clean",
+        "--clips", str(write_clip(tmp_path / "clips" / "a.mkv").parent), "--frames", "17",
         "--limit", "1", "--workers", "1", "--engine", "onnxruntime", "--readme", "README.md", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    scores = [json.loads(line) for line in (tmp_path / "results/stills.jsonl").read_text().splitlines()]
-    assert {(s["kind"], s["method"]) for s in scores} >= {("r2", "input"), ("r2", "models/tiny.onnx")}
+    found = json.loads((tmp_path / "results/pictures/summary.json").read_text())["results"]
+    assert {"input", "unsharp", "models/tiny.onnx"} <= set(found["r2"]["all"])
     text = (tmp_path / "README.md").read_text()
-    assert "| r2 |" in text and "old" not in text and text.endswith("end\n")
+    assert "| r2 |" in text and "| HEVC QP 37 |" in text and "old" not in text and text.endswith("end\n")
 
 
 @pytest.mark.parametrize(
@@ -116,16 +115,8 @@ def test_help_names_the_commands() -> None:
     assert all(name in text for name in commands)
 
 
-def test_unsharp_mask_sharpens_edges_and_leaves_flat() -> None:
-    step = np.full((16, 16), 60, np.uint8)
-    step[:, 8:] = 180
-    sharp = unsharp_mask(step)
-    assert sharp[8, 0] == 60 and sharp[8, 7] < 60 and sharp[8, 8] > 180
-
-
-def write_clip(path: Path, frames: int = 36) -> None:
-    import av
-
+def write_clip(path: Path, frames: int = 20) -> Path:
+    path.parent.mkdir()
     plane = picture(40, 192, 256)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
@@ -135,32 +126,4 @@ def write_clip(path: Path, frames: int = 36) -> None:
             frame = luma_frame(np.roll(plane[..., 0], index % 3, axis=1).copy())
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-def test_clips_are_halved_sent_and_judged(tmp_path: Path) -> None:
-    write_clip(tmp_path / "a.mkv")
-    planes = read_luma(tmp_path / "a.mkv", 32)
-    assert len(planes) == 32 and planes[0].shape == (96, 128)
-    sending = Sending("H.264 half", CodecSetting("h264", 30), 2)
-    assert send(planes, sending)[0].shape == (48, 64)
-    scores = evaluate_clips([tmp_path / "a.mkv"], [], sendings=[sending], frames=32)
-    assert [s.method for s in scores] == ["input", "unsharp mask"]
-    assert all(s.flicker >= 0 and 10 < s.psnr < 60 for s in scores)
-    assert "| H.264 half |" in clips_table(scores)
-    with pytest.raises(TrainError, match="needs at least 30"):
-        read_luma(tmp_path / "a.mkv", 20)
-    (tmp_path / "b.mkv").write_bytes(b"no video")
-    with pytest.raises(TrainError, match="cannot read a video"):
-        read_luma(tmp_path / "b.mkv", 20)
-
-
-def test_a_still_error_does_not_flicker() -> None:
-    from keenframe_train.evaluate.clips import _flicker
-
-    pristine = [picture(index, 32, 32)[..., 0] for index in range(3)]
-    assert _flicker([p // 2 + 60 for p in pristine], [p // 2 for p in pristine]) == 0
-
-
-def test_means_of_nothing_are_nan() -> None:
-    assert all(np.isnan(means([], "r2", "input")))
-    assert isinstance(ClipScore("a", "b", "c", 1.0, 1.0, 0.0), ClipScore)
+    return path

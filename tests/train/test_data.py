@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 
 from keenframe.condition import band_statistics
+from keenframe.metrics import luma
 from keenframe_train.data.bank import Bank, build_bank, open_bank
 from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.degradations import resize
-from keenframe_train.data.folders import train_and_validation, training_only, validation_only
+from keenframe_train.data.folders import train_and_validation, training_only, validation_folder
 from keenframe_train.data.images import (
     ImageFile,
     dihedral,
     find_images,
-    luma,
     random_crop,
     read_rgb,
     stratified_split,
@@ -43,7 +43,7 @@ def test_split_is_stratified_disjoint_and_repeatable() -> None:
 def test_folders_with_and_without_a_validation_part(data: Path, tmp_path: Path) -> None:
     train, held_out = train_and_validation(data)
     assert (len(train), len(held_out)) == (8, 4)
-    assert validation_only(data) == held_out
+    assert find_images(validation_folder(data)) == held_out
     for index in range(10):
         Image.fromarray(picture(index, 40, 40)).save(tmp_path / f"{index}.png")
     train, held_out = train_and_validation(tmp_path)
@@ -56,7 +56,7 @@ def test_pictures_of_a_validation_folder_are_never_trained_on(tmp_path: Path) ->
         Image.fromarray(picture(1, 40, 40)).save(tmp_path / folder / f"{name}.png")
     train, held_out = train_and_validation(tmp_path)
     assert [f.path.stem for f in train] == ["b", "c"] and [f.path.stem for f in held_out] == ["a"]
-    assert training_only(tmp_path) == train and validation_only(tmp_path) == held_out
+    assert training_only(tmp_path) == train and validation_folder(tmp_path) == tmp_path / "val"
     (tmp_path / "train-1").mkdir()
     (tmp_path / "text/c.png").rename(tmp_path / "train-1/c.png")
     assert [f.path.stem for f in train_and_validation(tmp_path)[0]] == ["c"]

@@ -9,9 +9,9 @@ import torch
 
 from keenframe import Sharpener
 from keenframe.condition import band_statistics
+from keenframe.metrics import luma
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe_train.data.bank import Bank
-from keenframe_train.data.images import luma
 from keenframe_train.errors import TrainError
 from keenframe_train.export.experts import advantages, fit_route, join
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model

@@ -9,10 +9,11 @@ import torch
 
 from keenframe import Sharpener
 from keenframe.condition import band_statistics
+from keenframe.metrics import luma
 from keenframe.zoo.store import read_spec
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
-from keenframe_train.data.images import find_images, luma
+from keenframe_train.data.images import find_images
 from keenframe_train.data.validation import validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import check_parity, depth_to_space, run_file

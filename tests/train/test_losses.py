@@ -9,8 +9,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from keenframe.metrics import ssim
-from keenframe_train.data.images import luma
+from keenframe.metrics import luma, ssim
 from keenframe_train.errors import TrainError
 from keenframe_train.losses import LOSS_SCALE, LOSSES, Losses, Ssim, fft
 from keenframe_train.perceptual import VARIABLE, Perceptual, SqueezeNet, load_features

@@ -9,6 +9,7 @@ import typer
 from keenframe.cli.bench import bench
 from keenframe.cli.camera import camera
 from keenframe.cli.doctor import doctor
+from keenframe.cli.evaluate import evaluate
 from keenframe.cli.image import image
 from keenframe.cli.models import models
 from keenframe.cli.video import video
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (image, video, camera, models, bench, doctor):
+for command in (image, video, camera, models, bench, evaluate, doctor):
     app.command()(command)
 
 

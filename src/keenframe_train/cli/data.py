@@ -1,4 +1,4 @@
-"""The data tools of `keenframe-train`: frames, patches, pairs, render, leaks."""
+"""The data tools of `keenframe-train`: frames, patches, pairs, render, pages, leaks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Another seed, another result.")]
 
 def register(app: typer.Typer) -> None:
     """Add the data commands to the application."""
-    for command in (frames, patches, pairs, render, leaks):
+    for command in (frames, patches, pairs, render, pages, leaks):
         app.command()(command)
 
 
@@ -185,6 +185,20 @@ def render(
         kind, folder, count, parse_size(size), seed, exclude=_whole(exclude), workers=workers, ray_address=ray
     )
     _say(f"{len(records) - left_out} pictures in {folder}{_left_out(left_out)}")
+
+
+def pages(
+    folder: Out,
+    count: Annotated[int, typer.Option(help="Pages to have in the folder.")] = 24,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "640x480",
+    seed: Seed = 0,
+) -> None:
+    """Draw pages of text with their text beside them, for `keenframe evaluate --text`, with the fonts of this machine."""
+    from keenframe_train.data.render import parse_size
+    from keenframe_train.data.render.pages import write_pages
+
+    counts = write_pages(folder, count, seed, parse_size(size))
+    _say(f"{sum(counts.values())} pages in {folder}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
 
 
 def leaks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def evaluate(
         "results"
     ),
     engine: Annotated[str, typer.Option(help="The runtime's engine.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes [one a processor].")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each category.")] = None,
     readme: Annotated[Path | None, typer.Option(help="README whose results section is written anew.")] = None,
 ) -> None:
@@ -33,6 +34,15 @@ def evaluate(
     from keenframe_train.evaluate.report import write_report
 
     text = write_report(
-        data, model or ["keen", "keen-x2"], kind, clips, frames, results, engine, workers, limit, readme
+        data,
+        model or ["keen", "keen-x2"],
+        kind,
+        clips,
+        frames,
+        results,
+        engine,
+        workers or os.cpu_count() or 1,
+        limit,
+        readme,
     )
     out.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE, band_statistics
+from keenframe.metrics import luma
 from keenframe_train.data.degradations import resize
-from keenframe_train.data.images import ImageFile, dihedral, draw_file, luma, random_crop, read_rgb
+from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
 from keenframe_train.data.jobs import one_opencv_thread
 from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError

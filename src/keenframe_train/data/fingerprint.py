@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keenframe.metrics import luma
 from keenframe_train.data.degradations import resize
-from keenframe_train.data.images import ImageFile, find_images, luma, read_rgb
+from keenframe_train.data.images import ImageFile, find_images, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.errors import TrainError
 

@@ -39,9 +39,14 @@ def training_only(data: Path) -> list[ImageFile]:
     return files
 
 
-def validation_only(data: Path) -> list[ImageFile]:
-    """The validation pictures of a data folder; all pictures when it has no such folder inside."""
-    return find_images(_held_out(data) or data)
+def validation_folder(data: Path) -> Path:
+    """Where the validation pictures of a data folder lie: in the folder for them, or, without one, all over it.
+
+    Raises TrainError for a missing folder.
+    """
+    if not data.is_dir():
+        raise TrainError(f"data folder '{data}' does not exist; pass --data with a folder of images")
+    return next(iter(_held_out(data)), data)
 
 
 def _held_out(data: Path) -> list[Path]:

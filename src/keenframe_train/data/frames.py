@@ -26,8 +26,8 @@ from PIL import Image
 from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.media.source import Source
+from keenframe.metrics import luma
 from keenframe_train.data.fingerprint import Collection, Fingerprint, alike, collection, fingerprint
-from keenframe_train.data.images import luma
 from keenframe_train.data.jobs import run
 from keenframe_train.data.links import fetched, is_link
 from keenframe_train.data.manifest import Manifest, Record

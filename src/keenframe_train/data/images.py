@@ -96,15 +96,6 @@ def read_rgb(path: Path) -> Uint8:
         raise TrainError(f"cannot read '{path}' as an image: {error}") from error
 
 
-def luma(rgb: Uint8, full_range: bool = False) -> Uint8:
-    """BT.601 luma of an (H, W, 3) uint8 RGB picture, (H, W) uint8: 16-235, or 0-255 with `full_range`."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    y = rgb.astype(np.float32) @ weights
-    if not full_range:
-        y = 16.0 + y * (219.0 / 255.0)
-    return np.rint(y).astype(np.uint8)
-
-
 def random_crop(image: Uint8, size: int, rng: np.random.Generator) -> Uint8:
     """A (size, size[, 3]) window; a picture smaller than the window is mirrored at its edges first."""
     short = [(0, max(0, size - edge)) for edge in image.shape[:2]]

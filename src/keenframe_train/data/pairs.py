@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keenframe.metrics import psnr
+from keenframe.metrics import luma, psnr
 from keenframe_train.data import degradations as d
 from keenframe_train.data.fingerprint import without_leaks
-from keenframe_train.data.images import ImageFile, dihedral, draw_file, luma, random_crop, read_rgb
+from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.data.manifest import Manifest, Record, encode_png, write_files
 from keenframe_train.data.patches import listing
@@ -89,7 +89,7 @@ def _psnr(degraded: Uint8, pristine: Uint8) -> float:
     height, width = pristine.shape[:2]
     if degraded.shape != pristine.shape:
         degraded = d.resize(degraded, width, height, "bicubic")
-    return round(min(100.0, psnr(luma(degraded, full_range=True), luma(pristine, full_range=True))), 3)
+    return round(psnr(luma(degraded, full_range=True), luma(pristine, full_range=True), ceiling_db=100.0), 3)
 
 
 def make(files: Sequence[ImageFile], making: Making, index: int) -> tuple[dict[str, bytes], Record]:

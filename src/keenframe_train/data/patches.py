@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keenframe.metrics import luma
 from keenframe_train.data.degradations import DownUp
 from keenframe_train.data.fingerprint import without_leaks
-from keenframe_train.data.images import ImageFile, luma, read_rgb
+from keenframe_train.data.images import ImageFile, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.data.manifest import Manifest, Record, encode_png, write_files
 from keenframe_train.errors import TrainError

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import band_statistics
-from keenframe_train.data.images import ImageFile, first_of_each, luma, read_rgb
+from keenframe.metrics import luma
+from keenframe_train.data.images import ImageFile, first_of_each, read_rgb
 from keenframe_train.data.presets import preset
 from keenframe_train.errors import TrainError
 from keenframe_train.recipe import Color

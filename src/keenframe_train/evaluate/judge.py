@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from keenframe.metrics import psnr, ssim
 from keenframe_train.data.validation import Sample, luma_plane
-from keenframe_train.evaluate.metrics import psnr, ssim
 from keenframe_train.nets.network import padded
 
 Uint8 = NDArray[np.uint8]
-CEILING = 50.0  # dB; one nearly perfect window must not carry a mean
+CEILING_DB = 50.0  # one nearly perfect window must not carry a mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ def measure(model: nn.Module, samples: Sequence[Sample]) -> dict[str, Quality]:
         )
         found.setdefault(sample.kind, []).append(
             Quality(
-                psnr(output, pristine, CEILING),
+                psnr(output, pristine, ceiling_db=CEILING_DB),
                 ssim(output, pristine),
-                psnr(base, pristine, CEILING),
+                psnr(base, pristine, ceiling_db=CEILING_DB),
                 ssim(base, pristine),
             )
         )

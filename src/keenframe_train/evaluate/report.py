@@ -1,26 +1,26 @@
-"""Tables of an evaluation, as Markdown beside every single score, and in a README between two markers."""
+"""The README's results: the luma of validation pictures and clips, measured as `keenframe evaluate` does.
+
+Two runs of it, so either goes on where it was interrupted: `pictures` and `clips` in the folder of results.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
-from keenframe import Sharpener
-from keenframe.engines.cpu import cpu_name
-from keenframe_train.data.folders import validation_only
-from keenframe_train.data.images import first_of_each
+from keenframe.evaluate.evaluation import Evaluation, Request, evaluate
+from keenframe_train.data.folders import validation_folder
 from keenframe_train.errors import TrainError
-from keenframe_train.evaluate.clips import clips_table, evaluate_clips
-from keenframe_train.evaluate.stills import KINDS, evaluate_stills, save_scores, stills_table
+from keenframe_train.evaluate.damage import SENDINGS
+from keenframe_train.evaluate.tables import clips_table, stills_table
 from keenframe_train.files import write_text
+from keenframe_train.progress import progress
 
+KINDS = ("r1", "r2", "r3", "r4", "r5", "call-half", "call-full", "clean")
 X2_KINDS = ("x2", "received-half")
 BEGIN = "<!-- results:begin (written by keenframe-train evaluate; do not edit by hand) -->"
 END = "<!-- results:end -->"
-_CLIP_SUFFIXES = {".mkv", ".mp4", ".webm", ".mov", ".avi"}
 
 
 def write_report(
@@ -31,46 +31,46 @@ def write_report(
     frames: int,
     results: Path,
     engine: str,
-    workers: int | None,
+    workers: int,
     limit: int | None,
     readme: Path | None,
 ) -> str:
-    """Evaluate, write `results`/{stills,clips}.jsonl and results.md, and give the Markdown."""
-    files = validation_only(data)
-    if limit is not None:
-        files = first_of_each(files, limit)
-    scales = {}
-    for model in models:
-        with Sharpener(model, engine=engine) as sharpener:
-            scales[model] = (sharpener.scale, sharpener.spec)
-    default = [*(KINDS if 1 in _values(scales) else ()), *(X2_KINDS if 2 in _values(scales) else ())]
-    results.mkdir(parents=True, exist_ok=True)
-    scores = evaluate_stills(files, models, tuple(kinds or default), engine=engine, workers=workers)
-    save_scores(results / "stills.jsonl", scores)
+    """Evaluate, write `results`/results.md beside the runs, and give the Markdown."""
+    methods = ("unsharp", *models)
+    # A x2 model has nothing to say about pictures of full size, and is measured in any case.
+    default = (*KINDS, *X2_KINDS)
+    request = Request(
+        validation_folder(data), results / "pictures", tuple(kinds or default), methods=methods, engine=engine,
+        limit=limit, gray=True, workers=workers,
+    )  # fmt: skip
+    pictures = _run(request, "pictures")
+    about = pictures.summary["about"]
+    versions = ", ".join(f"{name} {about['versions'][name]}" for name in ("openvino", "onnxruntime", "av"))
     parts = [
-        f"Luma of {len(files)} validation pictures, BT.601 limited range; PSNR with peak 255, SSIM with the Gaussian "
-        f"window; means over pictures. {cpu_name()}, {_versions()}. Rows: R1-R5 the five source systems' "
-        "degradations, `call-half` a call sent at half size and enlarged by the viewer, `call-full` one sent at full "
-        "size, `clean` the pristine picture itself.\n"
+        f"Luma of {pictures.summary['pictures']} validation pictures, BT.601 limited range; PSNR with peak 255, SSIM "
+        f"with the Gaussian window; means over pictures. {about['machine']}, {versions}. Rows: R1-R5 the five source "
+        "systems' degradations, `call-half` a call sent at half size and enlarged by the viewer, `call-full` one sent "
+        "at full size, `clean` the pristine picture itself.\n"
     ]
-    for model in models:
-        scale, spec = scales[model]
-        title = f"`{model}` ({spec.precision}, version {spec.version})"
-        what = (
-            "input → output and gain by category"
-            if scale == 1
-            else "bicubic x2 → output and gain by category"
+    found = pictures.summary["results"]
+    for model, spec in pictures.specs.items():
+        start = "input" if spec.scale == 1 else f"bicubic x{spec.scale}"
+        parts.append(
+            f"**`{model}` ({spec.precision}, version {spec.version})**: {start} → output and gain by category.\n\n"
+            + stills_table(found, model, spec.scale)
         )
-        parts.append(f"**{title}**: {what}.\n\n{stills_table(scores, model)}")
     if clips is not None:
-        found = sorted(path for path in clips.iterdir() if path.suffix.lower() in _CLIP_SUFFIXES)
-        if not found:
-            raise TrainError(f"no clip in '{clips}'; expected {', '.join(sorted(_CLIP_SUFFIXES))}")
-        clip_scores = evaluate_clips(found, models, frames=frames, engine=engine)
-        lines = "".join(json.dumps(asdict(score), sort_keys=True) + "\n" for score in clip_scores)
-        write_text(results / "clips.jsonl", lines)
-        parts.append(f"**Clips**: {len(found)} webcam clips, halved, then sent; gain over the input.\n\n")
-        parts[-1] += clips_table(clip_scores)
+        sent = _run(
+            replace(
+                request, material=clips, folder=results / "clips", presets=tuple(SENDINGS), limit=None,
+                frames=frames, shrink=2,
+            ),
+            "clips",
+        )  # fmt: skip
+        parts.append(
+            f"**Clips**: {sent.summary['clips']} webcam clips, halved, then sent; gain over the input.\n\n"
+            + clips_table(sent.summary["results"])
+        )
     text = "\n".join(parts)
     write_text(results / "results.md", text)
     if readme is not None:
@@ -78,13 +78,13 @@ def write_report(
     return text
 
 
-def _versions() -> str:
-    names = ("openvino", "onnxruntime", "av")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-
-
-def _values(scales: dict[str, tuple[int, object]]) -> set[int]:
-    return {scale for scale, _ in scales.values()}
+def _run(request: Request, what: str) -> Evaluation:
+    with progress() as bar:
+        task = bar.add_task(what, total=None, note="")
+        found = evaluate(request, lambda done, total: bar.update(task, completed=done, total=total))
+    for problem in found.summary["problems"]:
+        bar.console.print(f"not measured: {problem}", markup=False, highlight=False, soft_wrap=True)
+    return found
 
 
 def insert_section(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:

@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from keenframe.condition import CONDITION_SIZE
+from keenframe.metrics import psnr
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import read_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.evaluate.metrics import psnr
 from keenframe_train.export.onnx_file import write_model
 from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
@@ -65,7 +65,7 @@ def advantages(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> 
             quality = []
             for expert in experts:
                 output = (expert(x, condition).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
-                quality.append(psnr(output, bank.pristine[item], ceiling=50.0))
+                quality.append(psnr(output, bank.pristine[item], ceiling_db=50.0))
             found.append(quality[1] - quality[0])
             bar.advance(row)
     return np.array(found, np.float32)

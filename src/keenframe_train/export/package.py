@@ -15,10 +15,10 @@ import onnxruntime
 import torch
 from onnx import numpy_helper
 
+from keenframe.metrics import psnr
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
-from keenframe_train.evaluate.metrics import psnr
 from keenframe_train.export.onnx_file import (
     Parity,
     check_parity,
@@ -172,7 +172,7 @@ def mean_psnr(path: Path, samples: Sequence[Sample]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for sample in samples:
         pixels, _ = run_session(session, sample.degraded, sample.condition)
-        values.setdefault(sample.kind, []).append(psnr(pixels, sample.pristine, ceiling=50.0))
+        values.setdefault(sample.kind, []).append(psnr(pixels, sample.pristine, ceiling_db=50.0))
     return {kind: float(np.mean(found)) for kind, found in values.items()}
 
 

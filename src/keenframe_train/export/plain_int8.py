@@ -12,8 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from keenframe_train.data.images import luma
-from keenframe_train.evaluate.metrics import psnr
+from keenframe.metrics import luma, psnr
 from keenframe_train.export.quantize import Feed, post_training, tune_ranges
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def luma_psnr(model: bytes, samples: Sequence[RgbSample], multiple: int) -> dict
         (pixels,) = session.run(["pixels"], feed)
         height, width = pixels.shape[1:3]
         reference = luma(sample.pristine[:height, :width])
-        values.setdefault(sample.kind, []).append(psnr(luma(pixels[0]), reference, ceiling=50.0))
+        values.setdefault(sample.kind, []).append(psnr(luma(pixels[0]), reference, ceiling_db=50.0))
     return {kind: float(np.mean(found)) for kind, found in values.items()}
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from keenframe.evaluate.methods import unsharp_mask
+from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, make_sample
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.damage import SEED, WINDOWS
 from keenframe_train.evaluate.judge import restore
-from keenframe_train.evaluate.metrics import psnr, ssim
-from keenframe_train.evaluate.stills import SEED, WINDOWS, unsharp_mask
 from keenframe_train.files import write_text
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Color
@@ -47,7 +48,7 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is compared: networks by method (eval mode, one scale), what they see, and the window taken of each
-    picture (None: `stills.WINDOWS`, else the whole picture)."""
+    picture (None: `damage.WINDOWS`, else the whole picture)."""
 
     networks: Mapping[str, nn.Module]
     color: Color
@@ -96,17 +97,12 @@ def judge(sample: Sample, outputs: Mapping[str, Uint8]) -> list[Score]:
             sample.category,
             sample.name,
             method,
-            psnr(plane := luma_plane(output), pristine),
+            psnr(plane := luma_plane(output), pristine, ceiling_db=CEILING_DB),
             ssim(plane, pristine),
-            psnr(_flat(output), _flat(sample.pristine)) if rgb else None,
+            psnr(output, sample.pristine, ceiling_db=CEILING_DB) if rgb else None,
         )
         for method, output in outputs.items()
     ]
-
-
-def _flat(picture: Uint8) -> Uint8:
-    """(H, W, 3) -> (H, 3W): an error of three channels is one of three times the pixels."""
-    return picture.reshape(len(picture), -1)
 
 
 def compare(

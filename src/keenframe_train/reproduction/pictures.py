@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.images import ImageFile
 from keenframe_train.data.validation import luma_plane
-from keenframe_train.evaluate.metrics import psnr, ssim
 from keenframe_train.evaluate.pictures import save_png
 from keenframe_train.files import replacing
 from keenframe_train.history import read_history
@@ -71,7 +71,7 @@ def before_after(
         cells = [_cell(sample.pristine, top, left, edge, f"{rank}: {score.category}", score.name)]
         for method in shown:
             planes = luma_plane(outputs[method]), luma_plane(sample.pristine)
-            text = f"{psnr(*planes):.2f} dB  {ssim(*planes):.4f}"
+            text = f"{psnr(*planes, ceiling_db=CEILING_DB):.2f} dB  {ssim(*planes):.4f}"
             cells.append(_cell(outputs[method], top, left, edge, method, text))
         rows.append(np.concatenate(cells, axis=1))
     width = max(row.shape[1] for row in rows)

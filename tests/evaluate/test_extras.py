@@ -1,0 +1,101 @@
+"""Tesseract where it is installed; VMAF and LPIPS by programs that stand in for them, and what is said without."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from conftest import picture
+from keenframe.errors import InputError
+from keenframe.evaluate import extras
+from keenframe.frame import Frame
+from keenframe.metrics import character_error_rate
+
+tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="Tesseract is not installed")
+
+
+@tesseract
+def test_tesseract_reads_what_is_written() -> None:
+    assert extras.check_tesseract().startswith("tesseract")
+    page = Image.new("L", (420, 60), 255)
+    truth = "The quick brown fox jumps over 37 dogs"
+    ImageDraw.Draw(page).text((12, 16), truth, fill=0, font=ImageFont.load_default(20))
+    plane = np.asarray(page)
+    assert character_error_rate(extras.read_text(plane), truth) < 0.1
+    noise = np.random.default_rng(0).integers(0, 256, plane.shape, np.uint8)
+    assert character_error_rate(extras.read_text(noise), truth) > 0.5
+
+
+def test_without_the_programs_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="apt-get install tesseract-ocr"):
+        extras.check_tesseract()
+    with pytest.raises(InputError, match="ffmpeg built with libvmaf"):
+        extras.find_vmaf()
+    monkeypatch.setattr(extras, "entry_points", lambda **_: [])
+    with pytest.raises(InputError, match="needs torch and the package lpips"):
+        extras.load_lpips()
+
+
+FAKE = """#!{python}
+import json, os, sys
+words = sys.argv[1:]
+if "-filters" in words:
+    print(" .. {filters} VV->V ")
+    sys.exit(0)
+reference = words[words.index("--reference") + 1] if "--reference" in words else words[5]
+output = words[words.index("--distorted") + 1] if "--distorted" in words else words[3]
+log = words[words.index("--output") + 1] if "--output" in words else "log.json"
+assert any("vmaf_v0.6.1neg" in word for word in words), words
+one, two = (open(name, "rb").read() for name in (reference, output))
+head = one.split(b"\\n", 1)[0].decode()
+seen = {{"head": head, "sizes": [len(one), len(two)], "equal": one == two}}
+json.dump(seen, open(os.environ["SEEN"], "w"))
+if {works}:
+    json.dump({{"pooled_metrics": {{"vmaf": {{"mean": 71.5}}}}}}, open(log, "w"))
+else:
+    print("no such model", file=sys.stderr)
+"""
+
+
+def stand_in(folder: Path, name: str, works: bool = True, filters: str = "libvmaf") -> None:
+    path = folder / name
+    path.write_text(FAKE.format(python=sys.executable, works=works, filters=filters))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize("name", ["vmaf", "ffmpeg"])
+def test_vmaf_gets_both_clips_whole(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stand_in(tmp_path, name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
+    frames = [Frame.from_rgb(picture(34, 48, seed)) for seed in range(3)]
+    assert extras.vmaf(frames, frames) == 71.5
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    size = len(seen["head"]) + 1 + 3 * (6 + 48 * 34 * 3 // 2)
+    assert seen["head"].startswith("YUV4MPEG2 W48 H34") and "C420" in seen["head"]
+    assert seen["sizes"] == [size, size] and seen["equal"]
+    gray = [Frame((frame.luma,), "gray", 48, 34) for frame in frames]
+    assert extras.vmaf(gray, gray) == 71.5
+    assert json.loads((tmp_path / "seen.json").read_text())["sizes"] == [size, size]
+
+
+def test_a_vmaf_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
+    stand_in(tmp_path, "ffmpeg", filters="scale")
+    with pytest.raises(InputError, match="neither is on the PATH"):
+        extras.find_vmaf()
+    stand_in(tmp_path, "vmaf", works=False)
+    frame = Frame.from_rgb(picture(32, 48))
+    with pytest.raises(InputError, match="gave no VMAF: no such model"):
+        extras.vmaf([frame], [frame])
