@@ -9,10 +9,11 @@ import numpy as np
 
 from keenframe.condition import band_statistics
 from keenframe.demo import SAMPLES, Call
+from keenframe.metrics import luma
 from keenframe.zoo.spec import ModelSpec
 from keenframe_train.data.degradations import Uint8, resize
 from keenframe_train.data.folders import validation_only
-from keenframe_train.data.images import luma, read_rgb
+from keenframe_train.data.images import read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, validation_samples
 from keenframe_train.export.portable import Size
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from keenframe.condition import CONDITION_SIZE
+from keenframe.metrics import psnr
 from keenframe_train.data.validation import Sample, luma_plane
 from keenframe_train.errors import TrainError
-from keenframe_train.evaluate.metrics import psnr
 from keenframe_train.export.onnx_file import PARITY_LIMIT
 from keenframe_train.export.onnx_portable import open_model
 from keenframe_train.export.operators import Arrays
