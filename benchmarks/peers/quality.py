@@ -16,15 +16,31 @@ from keenframe.errors import KeenframeError
 from keenframe.evaluate.run import Run
 from keenframe.metrics import CEILING_DB, Edges, luma, psnr, ssim
 from keenframe_train.data.call import CALL_HALF
-from keenframe_train.data.degradations import R1, R4
+from keenframe_train.data.degradations import R1, R2, R4, R5, DownUp
 from keenframe_train.data.images import ImageFile
 from keenframe_train.data.validation import make_sample
 from keenframe_train.progress import progress
 
 KINDS = ("r1", "r2", "r3", "r4", "r5", "call", "call-half", "call-full")
 SEED = 7
-# Those whose small picture exists, and how much smaller it is: enlarging methods get that one.
-SMALL = MappingProxyType({"r1": (R1.small, 2), "r4": (R4.small, 4), "call-half": (CALL_HALF.received, 2)})
+
+
+def _blurred_and_halved(image: Uint8, rng: np.random.Generator) -> Uint8:
+    blur, halving = R2.steps
+    assert isinstance(halving, DownUp)
+    return halving.small(blur(image, rng), rng)
+
+
+# Damage that ends with enlarging by a whole factor: methods that enlarge get the picture before that.
+SMALL = MappingProxyType(
+    {
+        "r1": (R1.small, 2),
+        "r2": (_blurred_and_halved, 2),
+        "r4": (R4.small, 4),
+        "r5": (R5.small, 2),
+        "call-half": (CALL_HALF.received, 2),
+    }
+)
 _WINDOWS = MappingProxyType({"r5": 256})
 
 

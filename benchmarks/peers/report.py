@@ -12,6 +12,8 @@ from benchmarks.peers.quality import SMALL, gain, mean_scores
 # What keenframe's times are compared with.
 REFERENCE = ("keen-int8", "keen-float")
 _COLOURS = {"ours": "#c0392b", "research": "#e59866", "filter": "#7f8c8d", "peer": "#2471a3"}
+# Where a name may stand beside its point, in points.
+_PLACES = tuple((x, y) for y in (-3, 6, -12, 15, -21, 24, -30) for x in (6, -6))
 _FILTERS = frozenset({"bicubic", "Lanczos", "unsharp mask", "FFmpeg unsharp", "FFmpeg cas"})
 
 
@@ -129,38 +131,63 @@ def figure(rows: Sequence[dict[str, Any]], kinds: Sequence[str], path: Path, cap
     kinds = [kind for kind in kinds if any(row["kind"] == kind and row["time_ms"] for row in rows)]
     if not kinds:
         return
-    columns = min(4, len(kinds))
+    columns = min(3, len(kinds))
     lines = -(-len(kinds) // columns)
-    drawing, panels = pyplot.subplots(lines, columns, figsize=(5.2 * columns, 4.4 * lines), squeeze=False)
+    drawing, panels = pyplot.subplots(lines, columns, figsize=(6.2 * columns, 4.6 * lines), squeeze=False)
     for panel, kind in zip(panels.flat, kinds, strict=False):
-        own = [row for row in rows if row["kind"] == kind and row["time_ms"]]
-        least = min(row["gain_db"] for row in own if row["ours"] or row["gain_db"] > -1.5)
-        for row in own:
-            group = _group(row)
-            height = max(row["gain_db"], least - 0.3)
-            panel.scatter(
-                row["time_ms"], height, s=70 if group == "ours" else 30, color=_COLOURS[group],
-                marker="o" if height == row["gain_db"] else "v", zorder=3 if group == "ours" else 2,
-            )  # fmt: skip
-            words = row["method"] if height == row["gain_db"] else f"{row['method']} {row['gain_db']:+.1f}"
-            panel.annotate(
-                words, (row["time_ms"], height), xytext=(5, 3), textcoords="offset points",
-                fontsize=7 if group != "ours" else 8, color=_COLOURS[group],
-            )  # fmt: skip
-        panel.set_xscale("log")
-        panel.margins(0.12)
-        panel.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=1)
+        _panel(panel, [row for row in rows if row["kind"] == kind and row["time_ms"]])
         panel.set_title(kind)
-        panel.set_xlabel("ms of a frame")
-        panel.set_ylabel("PSNR-Y over the shown picture, dB")
-        panel.grid(alpha=0.3)
     for panel in panels.flat[len(kinds) :]:
         panel.axis("off")
     drawing.suptitle(caption, fontsize=9)
     drawing.tight_layout()
+    for panel in panels.flat[: len(kinds)]:
+        _untangle(panel, drawing.canvas.get_renderer())
     path.parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(path, dpi=110, metadata={"Software": None})
     pyplot.close(drawing)
+
+
+def _panel(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """The methods of one kind of damage as points. What lies far below the others is drawn at the lower edge."""
+    least = min(row["gain_db"] for row in rows if row["ours"] or row["gain_db"] > -1.5) - 0.3
+    panel.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=1)
+    for row in rows:
+        group, height = _group(row), max(row["gain_db"], least)
+        below = height != row["gain_db"]
+        panel.scatter(
+            row["time_ms"], height, s=70 if group == "ours" else 30, color=_COLOURS[group],
+            marker="v" if below else "o", zorder=3 if group == "ours" else 2,
+        )  # fmt: skip
+        name = row["method"].removesuffix("-float") if group == "research" else row["method"]
+        panel.annotate(
+            f"{name} {row['gain_db']:+.1f}" if below else name, (row["time_ms"], height), xytext=_PLACES[0],
+            textcoords="offset points", fontsize=8 if group == "ours" else 7, color=_COLOURS[group],
+        )  # fmt: skip
+    panel.set_xscale("log")
+    panel.margins(x=0.22, y=0.12)
+    panel.set_xlabel("ms of a frame")
+    panel.set_ylabel("PSNR-Y over the shown picture, dB")
+    panel.grid(alpha=0.3)
+
+
+def _untangle(panel: Any, renderer: Any) -> None:
+    """Move each name to the first place beside its point where it covers no other name and no point."""
+    from matplotlib.transforms import Bbox
+
+    points = {
+        text: Bbox.from_bounds(*(panel.transData.transform(text.xy) - 6), 12, 12) for text in panel.texts
+    }
+    taken: list[Any] = []
+    for text in sorted(panel.texts, key=lambda text: -text.xy[1]):
+        others = [*taken, *(box for other, box in points.items() if other is not text)]
+        for place in _PLACES:
+            text.set_position(place)
+            text.set_horizontalalignment("left" if place[0] > 0 else "right")
+            box = text.get_window_extent(renderer)
+            if not any(box.overlaps(other) for other in others):
+                break
+        taken.append(box)
 
 
 def _group(row: dict[str, Any]) -> str:
