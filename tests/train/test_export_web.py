@@ -79,7 +79,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_a_run_becomes_a_web_model(data: Path, tmp_path: Path) -> None:
     run = run_of(KEEN, tmp_path / "tiny", 1)
     arguments = ["export", str(run), "--to", "web", "--out", str(tmp_path / "out")]
-    with pytest.raises(TrainError, match="--data is missing"):
+    with pytest.raises(TrainError, match="pass --data"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     result = CliRunner().invoke(app, [*arguments, "--data", str(data)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
