@@ -47,7 +47,7 @@ class Limits:
     offer_seconds: float = 20.0
     memory: int = 4 << 30
     free_disk: int = 1 << 30
-    changes_per_minute: int = 120
+    changes_per_minute: int = 600
     connections: int = 100
 
     @property

@@ -6,7 +6,7 @@ import { Problem, ask } from "./page.js";
 const MODULE = "/static/keenframe/keenframe.js";
 const GATHERING_MS = 2000;
 const CONNECTING_MS = 15_000;
-const SETTLING_MS = 120;
+const SETTLING_MS = 200;
 
 /** Why the browser's way is not open, or "". models: what the server has for it. */
 export async function browserObstacle(models) {
