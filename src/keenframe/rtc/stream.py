@@ -75,6 +75,8 @@ class PictureStream:
 
     def put(self, encoded: EncodedFrame) -> None:
         """Take the next frame; never waits."""
+        if self._closed.is_set():
+            return
         try:
             self._encoded.put_nowait(encoded)
         except Full:
@@ -103,14 +105,12 @@ class PictureStream:
         return cleared
 
     def _decode_all(self) -> None:
-        import av
-
         decoder = Decoder()
         while (encoded := self._encoded.get()) is not None and not self._closed.is_set():
             try:
                 pictures = decoder.decode(encoded)
-            except av.FFmpegError as error:
-                self._stats.error(f"a frame could not be decoded: {error.strerror or error}")
+            except Exception as error:
+                self._stats.error(f"a frame could not be decoded: {error}")
                 self._request_key_frame()
                 continue
             for picture in pictures:
