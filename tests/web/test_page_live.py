@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,9 @@ class Refusing:
 
     def set_strength(self, id: str, strength: float) -> bool:
         return False
+
+    def stats(self) -> dict[str, Any]:
+        return {"participants": {}}
 
     async def disconnect(self, id: str) -> bool:
         return False
@@ -81,6 +84,9 @@ def test_through_the_relay(tab: Page, relayed: tuple[str, object]) -> None:
     expect(tab.get_by_role("heading", level=1)).to_have_text(re.compile("fake"))
     expect(tab.get_by_role("group", name="What is measured")).to_contain_text(
         "frames a second", timeout=SLOW_MS
+    )
+    expect(tab.get_by_role("group", name="What is measured")).to_contain_text(
+        re.compile("ms a frame|pass as they are")
     )
     (peer,) = relay._peers.values()  # type: ignore[attr-defined]
     assert peer._stream._sharpener.strength == 1
