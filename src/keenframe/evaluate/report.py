@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from keenframe.evaluate import page
@@ -161,7 +162,7 @@ class Report:
         """The best value among the methods; of what has no better side, none."""
         better = MEASURES[name].better
         values = [own[name] for method, own in methods.items() if name in own and method != PRISTINE]
-        if better == "near" or len(values) < 2:
+        if better == "near" or not values or min(values) == max(values):
             return None
         return max(values) if better == "more" else min(values)
 
@@ -175,8 +176,13 @@ class Report:
         for method in (INPUT, *self._methods):
             values = sorted(r["scores"][method]["ssim_y"] for r in records if method in r["scores"])
             if len(values) > 3:
-                share = [(value, 100 * (1 - index / len(values))) for index, value in enumerate(values)]
-                series.append(Series(method, [*share, (values[-1], 0.0)]))
+                share = [100 * (1 - index / len(values)) for index in range(len(values) + 1)]
+                steps = [
+                    point
+                    for value, pair in zip(values, pairwise(share), strict=True)
+                    for point in ((value, y) for y in pair)
+                ]
+                series.append(Series(method, steps))
         if series:
             title = "Share of items above an SSIM-Y"
             charts.append(lines(series, title, "SSIM-Y; dashed: 0.9", "%", width=520, height=300, mark=0.9))

@@ -15,6 +15,7 @@ from keenframe_train.page.markdown import arrow, figure, table, wide_table
 from keenframe_train.page.sources import Sources
 
 _INT8 = "-int8"
+_LEAKY = "1,875 public pictures"
 _LEAKS = (
     "Six of the training pictures show what four of the validation pictures show (docs/log.md); everything else that "
     "was measured was not trained on, but chose among training runs."
@@ -134,7 +135,7 @@ def _network(spec: ModelSpec) -> str:
         facts.append(("condition", "128 statistics of the frame's own 8x8 DCT"))
     if spec.steady:
         facts.append(("in streams", "still areas are drawn towards the last result, against flicker"))
-    return wide_table(("", ""), facts)
+    return wide_table(("", "this model"), facts)
 
 
 def _training(spec: ModelSpec) -> str:
@@ -146,7 +147,8 @@ def _training(spec: ModelSpec) -> str:
         for recipe in recipes
     ]
     lines = ["".join(f"- {line}\n" for line in made)] if made else []
-    lines.append(f"Data: {spec.training_data}. {_LEAKS}\n")
+    seen = f" {_LEAKS}" if spec.training_data.startswith(_LEAKY) else ""
+    lines.append(f"Data: {spec.training_data}.{seen}\n")
     links = dict.fromkeys(str(recipe["name"]).removesuffix("-control") for recipe in recipes)
     if links:
         lines.append(

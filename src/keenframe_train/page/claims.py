@@ -11,7 +11,8 @@ from keenframe_train.page.markdown import DASH, figure, wide_table
 from keenframe_train.page.sources import ALL, Sources
 
 _OWN = "on its own pictures"
-_MINUTES = "trained for minutes on one CPU core, not for the report's hours on GPUs"
+_MINUTES = "minutes of training, see below"
+_FEATURES = "features, not figures: see the README"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def _of_r2(s: Sources) -> list[Claim]:
         ),
         Claim("R2", "below 1 MB", _megabytes(s, "bsrgan-light", "keen-int8"), "student, `keen`"),
         Claim("R2", "less than 50 MB of memory", _memory(s, "keen-int8"), "the whole process with its engine at 1080p"),
+        Claim("R2", "one call for a picture; webcam to a virtual camera; web page with a slider", DASH, _FEATURES),
         Claim("R2", "mean opinion score 4.2 of 5", DASH, "no person has rated anything yet; see below"),
         Claim(
             "R2", "admits over-sharpening in low light and noise",
@@ -126,6 +128,7 @@ def _of_r3(s: Sources) -> list[Claim]:
             "characters that Tesseract reads wrongly on R2-blurred pages: input, `keen`",
         ),
         Claim("R3", "INT8 by quantisation-aware training", _int8_cost(s), "change of the student's PSNR by INT8"),
+        Claim("R3", "ONNX and TFLite; browser, phone, WebRTC", DASH, _FEATURES),
         Claim("R3", "blinded study with 20-30 raters", DASH, "the study's software is there; nobody has rated yet"),
     ]  # fmt: skip
 

@@ -96,20 +96,20 @@ def _short(s: Sources) -> str:
         of("call-half", "psnr_gain"),
     )
     say(
-        f"Call frames that were sent at full size hardly gain: {shown('call-full', 'psnr_gain')} (unsharp mask "
-        f"{shown('call-full', 'psnr_gain', 'unsharp')}). What a codec takes from them is gone.",
+        f"Call frames that were sent at full size: {shown('call-full', 'psnr_gain')} (unsharp mask "
+        f"{shown('call-full', 'psnr_gain', 'unsharp')}).",
         of("call-full", "psnr_gain"),
     )
     say(
-        f"Edges on R2's blur are {shown('r2', 'edge_ratio')} times as steep as in the input and the PSNR rises all the "
-        f"same; halos stay small: an unsharp mask that is as strong at edges overshoots by "
-        f"{shown('r2', 'overshoot', MASK)}, `keen` by {shown('r2', 'overshoot')}.",
+        f"Edges on R2's blur become {shown('r2', 'edge_ratio')} times as steep as in the input. Halos: an unsharp mask "
+        f"that is as strong at edges overshoots by {shown('r2', 'overshoot', MASK)}, `keen` by "
+        f"{shown('r2', 'overshoot')}.",
         of("r2", "edge_ratio"), of("r2", "overshoot", MASK),
     )  # fmt: skip
     say(
         f"Of R2-blurred text Tesseract reads {shown('r2', 'cer', 'input', 'text')} of the characters wrongly, after "
-        f"`keen` {shown('r2', 'cer', run='text')}; on half-size call frames {shown('call-half', 'cer', 'input', 'text')} "
-        f"and {shown('call-half', 'cer', run='text')}: a codec's damage to letters is not undone.",
+        f"`keen` {shown('r2', 'cer', run='text')}; on half-size call frames "
+        f"{shown('call-half', 'cer', 'input', 'text')} and {shown('call-half', 'cer', run='text')}.",
         of("r2", "cer", "input", "text"), of("call-half", "cer", run="text"),
     )  # fmt: skip
     say(f"A pristine picture comes out at {shown('clean', 'to_input')} to itself.", of("clean", "to_input"))
@@ -142,9 +142,9 @@ def _shown(s: Sources) -> str:
     if not rows:
         return ""
     return (
-        "## Before and after\n\nOn the demo's own pictures and on drawn pages, chosen by rule: of each damage the one with "
-        "the highest, the middle and the lowest gain, and in it the window where the squared error falls most (worst: "
-        "rises most). Pixels are doubled; figures are PSNR-Y within the window.\n"
+        "## Before and after\n\nOn the demo's own pictures and on drawn pages, chosen by rule: of each damage the one "
+        "with the highest, the middle and the lowest gain, and in it the window where the squared error falls most "
+        "(worst: rises most). Pixels are doubled; figures are PSNR-Y within the window.\n"
         + "".join(_crop(crop) for crop in rows)
     )
 
@@ -206,8 +206,8 @@ def _claims(s: Sources) -> str:
         "## The five reports' claims, row by row\n\n"
         + claims_table(s)
         + "\nThe reports describe each system's training in hours on GPUs; here each had minutes on one CPU core "
-        "(`keenframe-train reproduce NAME --budget cpu`), so these rows say what the code does, not what the methods are "
-        "worth.\n"
+        "(`keenframe-train reproduce NAME --budget cpu`), so these rows say what the code does, not what the methods "
+        "are worth.\n"
     )
 
 
@@ -232,7 +232,7 @@ def _commands(s: Sources) -> str:
     return (
         "## Made by\n\n```sh\n"
         + (ran + "\n" if ran else "")
-        + "keenframe-train results-page            # this page, its figures and the model cards, from the result files\n"
+        + "keenframe-train results-page            # this page, its charts and the model cards, from the result files\n"
         "keenframe-train results-page --crops    # the pictures on it, too\n```\n\n"
         "`keenframe evaluate` leaves `summary.json` and `items.csv` in its run's folder; both are copied to "
         "`benchmarks/results/evaluate/NAME`.\n"

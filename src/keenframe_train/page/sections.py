@@ -65,8 +65,8 @@ def pictures(s: Sources, present: set[str]) -> str:
         else ""
     )
     return (
-        "## Pictures\n\n`keen` (INT8), input → output; PSNR in dB, the share of pictures above SSIM 0.9 in %, the worst "
-        "hundredth by PSNR. Gains are in PSNR-Y, of `keen` and of an unsharp mask (sigma 1, amount 1).\n\n"
+        "## Pictures\n\n`keen` (INT8), input → output; PSNR in dB, the share of pictures above SSIM 0.9 in %, the "
+        "worst hundredth by PSNR. Gains are in PSNR-Y, of `keen` and of an unsharp mask (sigma 1, amount 1).\n\n"
         + table(head, rows)
         + f"\n{legend}.\n"
         + harm
@@ -160,11 +160,10 @@ def halos(s: Sources, present: set[str]) -> str:
         "damage", "edge ratio", "mask", "pristine", "overshoot of the input", "keen", "mask", "gain", "mask",
     ]  # fmt: skip
     return (
-        "## Sharper edges, without halos\n\nThe edge ratio is the mean gradient at the pristine picture's edges over the "
-        "input's. The mask is an unsharp mask whose amount is chosen for every picture so that its edges are as strong as "
-        "`keen`'s. Overshoot, in code values: how far luma leaves the pristine picture's own range beside edges.\n\n"
-        + table(head, rows)
-        + _chart("halos.svg", "Overshoot at equal edge strength", present)
+        "## Sharper edges, without halos\n\nThe edge ratio is the mean gradient at the pristine picture's edges over "
+        "the input's. The mask is an unsharp mask whose amount is chosen for every picture so that its edges are as "
+        "strong as `keen`'s. Overshoot, in code values: how far luma leaves the pristine picture's own range beside "
+        "edges.\n\n" + table(head, rows) + _chart("halos.svg", "Overshoot at equal edge strength", present)
     )
 
 
@@ -189,8 +188,8 @@ def text(s: Sources, present: set[str]) -> str:
     reader = s.evaluations["text"]["about"]["versions"].get("tesseract", "Tesseract")
     return (
         f"## Readable text\n\nCharacters that {reader} reads wrongly, in %, on pages drawn by `keenframe-train pages`: "
-        "words of no language, so that nothing can be guessed; letters of 12 to 28 pixels an em. No photographed text was "
-        "measured.\n\n"
+        "words of no language, so that nothing can be guessed; letters of 12 to 28 pixels an em. No photographed text "
+        "was measured.\n\n"
         + table(["damage, letters", "pages", "input", "unsharp mask", "keen", "pristine"], rows)
         + _chart("text.svg", "Reading errors", present)
     )
@@ -243,8 +242,8 @@ def students(s: Sources) -> str:
     if not rows:
         return ""
     return (
-        "## The reports' students beside keen\n\nEach on the damage that it was made for, by the files in this package; "
-        "they were trained for minutes. Gain in PSNR-Y (dB) and SSIM-Y over the input (R4: over bicubic).\n\n"
+        "## The reports' students beside keen\n\nEach on the damage that it was made for, by the files in this "
+        "package; they were trained for minutes. Gain in PSNR-Y (dB) and SSIM-Y over the input (R4: over bicubic).\n\n"
         + table(["damage, pictures", "student", "student's gain", "keen", "unsharp mask"], rows)
     )
 

@@ -30,8 +30,9 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """evaluations: `summary.json` by run. items: their `items.csv`. reproductions: `results.json` by recipe. speed: rows
-    of `keenframe bench`, with the machine's name in each. models: by file stem. crops: captions of the own pictures."""
+    """evaluations: `summary.json` by run. items: their `items.csv`. reproductions: `results.json` by recipe. speed:
+    rows of `keenframe bench`, with the machine's name in each. models: by file stem. crops: captions of the own
+    pictures."""
 
     evaluations: Mapping[str, dict[str, Any]]
     items: Mapping[str, list[dict[str, str]]]
