@@ -81,7 +81,11 @@ class Report:
             for name, entry in arguments["models"].items()
         ]
         links = [("overview", "Overview"), *((f"preset-{name}", name) for name in self._results)]
-        links += [("failures", "Failures"), ("meanings", "What is measured")]
+        links.append(("failures", "Failures"))
+        links += [("speed", "Speed")] if self._speed else []
+        links += [("training", "Training")] if self._histories else []
+        links += [("problems", "Not measured")] if summary["problems"] else []
+        links.append(("meanings", "What is measured"))
         of = "their luma alone" if arguments["luma"] else "in colour"
         return "\n".join(
             [
