@@ -16,6 +16,7 @@ from keenframe.evaluate.run import write_text
 from keenframe.evaluate.stills import PRISTINE, Record, Runner
 from keenframe.evaluate.summary import ALL, Values, gain
 from keenframe.evaluate.svg import Series, lines, strips
+from keenframe.metrics import CEILING_DB
 
 REPORT = "report.html"
 _FIDELITY = (
@@ -110,13 +111,7 @@ class Report:
         for preset, by_category in self._results.items():
             cells = []
             for method in self._methods:
-                values = by_category[ALL].get(method, {})
-                value = values.get("psnr_gain")
-                if value is None:
-                    cells.append(page.cell("–"))
-                    continue
-                note = MEASURES["ssim_gain"].text(values["ssim_gain"], signed=True)
-                cells.append(page.cell(f"{value:+.2f}", note, tint=value / 3))
+                cells.append(_gain_cell(by_category[ALL], method))
             rows.append((preset, False, cells))
         return page.heading(2, "Overview", "overview") + page.table(head, rows)
 
@@ -200,13 +195,7 @@ class Report:
         rows = []
         for method in self._methods:
             if method in by_category[ALL]:
-                cells = []
-                for name in names:
-                    values = by_category[name].get(method, {})
-                    value = values.get("psnr_gain")
-                    note = MEASURES["ssim_gain"].text(values.get("ssim_gain"), signed=True)
-                    text = MEASURES["psnr_gain"].text(value, signed=True)
-                    cells.append(page.cell(text, note, tint=(value or 0.0) / 3))
+                cells = [_gain_cell(by_category[name], method) for name in names]
                 rows.append((method, method in self._models, cells))
         return page.heading(3, "By category") + page.table(head, rows)
 
@@ -310,3 +299,16 @@ class Report:
             + page.definitions(pairs)
             + page.paragraph(f"Made with {versions}.", soft=True)
         )
+
+
+def _gain_cell(methods: dict[str, Values], method: str) -> str:
+    """A method's gains. Where the input is the pristine picture itself there is none: how little it is touched."""
+    values = methods.get(method, {})
+    if "psnr_gain" not in values:
+        return page.cell("–")
+    if methods[INPUT]["psnr_y"] >= CEILING_DB:
+        return page.cell(MEASURES["to_input"].text(values["to_input"]), "to the input")
+    note = MEASURES["ssim_gain"].text(values["ssim_gain"], signed=True)
+    return page.cell(
+        MEASURES["psnr_gain"].text(values["psnr_gain"], signed=True), note, tint=values["psnr_gain"] / 3
+    )

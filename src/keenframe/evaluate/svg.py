@@ -187,7 +187,12 @@ def bars(
                     f'fill="{COLOURS[number % len(COLOURS)]}"/>'
                 )
                 figure = f"{value:{'+' if signed else ''}.{decimals}f}"
-                parts.append(f'<text class="soft" x="{end + 5:.1f}" y="{at + thick - 3:.1f}">{figure}</text>')
+                # Beyond the bar's end; of one to the left where there is room before the names.
+                beside = value < 0 and start - left > 45
+                x, anchor = (start - 5, "end") if beside else (end + 5, "start")
+                parts.append(
+                    f'<text class="soft" x="{x:.1f}" y="{at + thick - 3:.1f}" text-anchor="{anchor}">{figure}</text>'
+                )
     return picture(width, bottom + 40, parts, title, standalone)
 
 

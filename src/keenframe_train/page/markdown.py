@@ -37,7 +37,7 @@ def figure(value: float | None, measure: str, unit: bool = False) -> str:
 
 
 def arrow(before: float | None, after: float | None, measure: str) -> str:
-    """ "24.55 → 27.09"."""
+    """ "24.55 → 27.09", which no browser breaks in two."""
     if before is None or after is None:
         return DASH
-    return f"{figure(before, measure)} → **{figure(after, measure)}**"
+    return f"{figure(before, measure)}\u00a0→\u00a0**{figure(after, measure)}**"
