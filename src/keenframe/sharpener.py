@@ -18,6 +18,7 @@ from keenframe import color
 from keenframe.buffers import BufferPool, Scratch
 from keenframe.condition import band_statistics
 from keenframe.conditioning import ConditionTracker
+from keenframe.engines.base import Variant
 from keenframe.engines.cpu import fast_int8
 from keenframe.engines.select import create_engine
 from keenframe.errors import InputError
@@ -27,7 +28,7 @@ from keenframe.rgb import RgbPath
 from keenframe.routing import Router
 from keenframe.steady import Steadier
 from keenframe.tiles import Window, round_up, windows
-from keenframe.zoo.spec import ModelSpec
+from keenframe.zoo.spec import ModelSpec, OutputKind
 from keenframe.zoo.store import find_model, read_spec
 
 STRENGTH_MAX = 2.0
@@ -96,7 +97,7 @@ class Sharpener:
         InputError for any other size, type or strength; and, for a model that reads the picture as a whole
         (`spec.whole`), for more than `rgb.WHOLE_PIXELS`.
         """
-        strength = _check_strength(strength)
+        strength = check_strength(strength)
         planes = x.planes if isinstance(x, Frame) else (_check_array(x),)
         _check_size(planes[0])
         if strength == 0 and self.scale == 1:
@@ -110,6 +111,33 @@ class Sharpener:
                 return self._sharpen_plane(x, 8 * x.itemsize, "bt601", strength, still)
             first = self._sharpen_plane(x.planes[0], x.bit_depth, x.matrix, strength, still)
             return x.with_planes((first, *self._chroma(x, still)))
+
+    def prepare(self, like: Frame, strength: float = 1.0) -> float:
+        """Get ready for a stream of frames like this one, so that the first is no slower than the others.
+
+        like: a frame of their size and format; its pixels are not read. May run in another thread beside `sharpen`,
+        which does not wait for it. Returns the seconds that the network takes for such a frame, 0 where it has
+        nothing to do. InputError as `sharpen`.
+        """
+        strength = check_strength(strength)
+        plane = like.planes[0]
+        _check_size(plane)
+        if strength == 0 and self.scale == 1:
+            return 0.0
+        if self._rgb is not None:
+            raise InputError(
+                f"model {self.spec.name!r} works on RGB; only luma models can be prepared for a stream"
+            )
+        fine = plane.ndim == 3 or like.bit_depth != 8
+        height, width = self._padded(plane)
+        time_s = 0.0
+        for expert in range(2 if self.spec.route is not None else 1):
+            kind: OutputKind = "residual" if fine else "steady" if self.spec.steady else "pixels"
+            variant = Variant(kind, fine or strength == 1, expert)
+            prepared, time_s = self._engine.prepare(height, width, variant)
+            with self._lock:
+                self._engine.adopt(height, width, variant, prepared)
+        return time_s
 
     def reset(self) -> None:
         """Forget the stream seen so far, as at a seek or a change of camera."""
@@ -231,7 +259,7 @@ def _runs_on_cpu(engine: str) -> bool:
     return engine.lower() in ("auto", "openvino", "openvino:cpu", "onnxruntime", "onnxruntime:cpu")
 
 
-def _check_strength(strength: float) -> float:
+def check_strength(strength: float) -> float:
     try:
         value = float(strength)
     except (TypeError, ValueError):

@@ -135,12 +135,12 @@ def test_models_lists_the_research_models_apart(shelf: Path) -> None:
     done = keenframe("models")
     assert done.code == 0
     own, _, research = done.out.partition("research")
-    for word in ("name", "scale", "colour", "kB", "recipe", "measured"):
+    for word in ("name", "scale", "colour", "precision", "kB", "what for"):
         assert word in own
     line = next(line for line in own.splitlines() if line.startswith("keen"))
-    assert "x1" in line and "luma" in line and "r1 2.85, r2 3" in line and line.split()[5] == "keen"
+    assert "x1" in line and "luma" in line and "float32" in line
     assert "edsr-plain" not in own and "rgb" in research
-    assert "Set5 PSNR-Y, dB 37" in research and "x4" in research
+    assert "x4" in research and "Set5 PSNR-Y, dB: 37" in keenframe("models", "edsr-plain").out
     listed = {spec["name"]: spec["role"] for spec in json.loads(keenframe("models", "--json").out)}
     assert listed == {"keen": "flagship", "edsr-plain": "research", "unet-rrdb-x4": "research"}
 
@@ -152,8 +152,10 @@ def test_models_of_two_experts_name_both(shelf: Path) -> None:
         recipe='{"experts": [{"name": "keen"}, {"name": "keen-full"}]}',
         measured={"experts": [{"gain": {"r1": 2.8464}, "steps": 3}, {"gain": {"call-full": 0.12}}]},
     )
-    line = next(line for line in keenframe("models").out.splitlines() if line.startswith("keen"))
-    assert "keen + keen-full" in line and "r1 2.85 | call-full 0.12" in line
+    card = keenframe("models", "keen").out
+    assert "recipe: keen + keen-full" in card
+    assert "measured, expert 1:" in card and "    r1: 2.85" in card
+    assert "measured, expert 2:" in card and "    call-full: 0.12" in card
     card = keenframe("models", "keen").out
     assert "route: a rule of 129 numbers" in card and "0.0, 0.0" not in card
 

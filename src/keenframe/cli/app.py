@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from keenframe.cli.bench import bench
+from keenframe.cli.camera import camera
 from keenframe.cli.doctor import doctor
 from keenframe.cli.evaluate import evaluate
 from keenframe.cli.image import image
 from keenframe.cli.models import models
+from keenframe.cli.relay import relay
+from keenframe.cli.serve import serve
+from keenframe.cli.study import app as study
 from keenframe.cli.video import video
 
 app = typer.Typer(
@@ -21,8 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (image, video, models, bench, evaluate, doctor):
+for command in (image, video, camera, relay, serve, models, bench, evaluate, doctor):
     app.command()(command)
+app.add_typer(study)
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,17 +6,37 @@ import hashlib
 import os
 import platform
 import sys
-from importlib import metadata, util
+from enum import Enum
+from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from keenframe.cli.doctor_lines import heading, line, version
 
 _LIBRARIES = ("keenframe", "numpy", "av", "pillow", "openvino", "onnxruntime")
 
 
-def doctor() -> None:
+class Part(Enum):
+    """What there is to look at besides keenframe itself."""
+
+    camera = "camera"
+
+
+def doctor(
+    part: Annotated[
+        Part | None, typer.Argument(help="camera: cameras, virtual cameras and how to get one.")
+    ] = None,
+) -> None:
     """Show versions, processor, engines and models, and what would be used and why. Exits 1 if nothing
     works."""
+    if part is Part.camera:
+        from keenframe.cli.doctor_camera import doctor_camera
+
+        if not doctor_camera():
+            raise typer.Exit(1)
+        return
     _show_machine()
     healthy = _show_models()
     healthy = _show_engines() and healthy
@@ -29,16 +49,16 @@ def _show_machine() -> None:
     from keenframe import __version__
     from keenframe.engines.cpu import cpu_name, fast_int8, instruction_sets, usable_cores
 
-    _heading("System")
-    _line("os", platform.platform())
-    _line("python", f"{platform.python_version()} ({sys.executable})")
+    heading("System")
+    line("os", platform.platform())
+    line("python", f"{platform.python_version()} ({sys.executable})")
     for name in _LIBRARIES:
-        _line(name, __version__ if name == "keenframe" else _version(name))
-    _heading("Processor")
-    _line("name", f"{cpu_name()} ({platform.machine()})")
-    _line("cores", f"{usable_cores()} usable of {os.cpu_count()} logical")
-    _line("instructions", ", ".join(sorted(instruction_sets())) or "unknown")
-    _line("fast INT8", "yes" if fast_int8() else "no: float models are preferred")
+        line(name, __version__ if name == "keenframe" else version(name))
+    heading("Processor")
+    line("name", f"{cpu_name()} ({platform.machine()})")
+    line("cores", f"{usable_cores()} usable of {os.cpu_count()} logical")
+    line("instructions", ", ".join(sorted(instruction_sets())) or "unknown")
+    line("fast INT8", "yes" if fast_int8() else "no: float models are preferred")
 
 
 def _show_models() -> bool:
@@ -47,19 +67,19 @@ def _show_models() -> bool:
     from keenframe.zoo.spec import load_spec
     from keenframe.zoo.store import MODELS, model_files
 
-    _heading("Models")
+    heading("Models")
     readable = 0
     for path in model_files():
         try:
             spec = load_spec(path)
         except ModelError as error:
-            _line(path.stem, f"✗ {error}")
+            line(path.stem, f"✗ {error}")
             continue
         readable += 1
         kind = f"x{spec.scale}, {spec.color}, {spec.precision}"
-        _line(path.stem, f"✓ {spec.role}, version {spec.version}, {kind}, {_checksum(path)}")
+        line(path.stem, f"✓ {spec.role}, version {spec.version}, {kind}, {_checksum(path)}")
     if not readable:
-        _line("none", f"✗ no usable model in {MODELS}; install keenframe again")
+        line("none", f"✗ no usable model in {MODELS}; install keenframe again")
     return readable > 0
 
 
@@ -108,14 +128,14 @@ def _show_engines() -> bool:
     from keenframe.zoo.spec import load_spec
     from keenframe.zoo.store import find_model
 
-    _heading("Engines")
+    heading("Engines")
     try:
         names = available_engines()
     except Exception as error:
-        _line("engines", f"✗ a library is installed but cannot be loaded: {error}")
+        line("engines", f"✗ a library is installed but cannot be loaded: {error}")
         return False
-    _line("available", ", ".join(names) or "✗ none; run: pip install openvino")
-    _line("cache", f"{cache_file()}{'' if cache_file().exists() else ' (not written yet)'}")
+    line("available", ", ".join(names) or "✗ none; run: pip install openvino")
+    line("cache", f"{cache_file()}{'' if cache_file().exists() else ' (not written yet)'}")
     try:
         from keenframe.engines.cpu import fast_int8
 
@@ -124,27 +144,12 @@ def _show_engines() -> bool:
         times = measure_engines(installed_engines(), path, spec)
         chosen = choose_engine(path, spec)
     except KeenframeError as error:
-        _line("auto", f"✗ {error}")
+        line("auto", f"✗ {error}")
         return False
     for name, milliseconds in sorted(times.items(), key=lambda item: item[1]):
-        _line(name, f"✓ {path.stem} 640x360 in {milliseconds:.1f} ms")
+        line(name, f"✓ {path.stem} 640x360 in {milliseconds:.1f} ms")
     reason = (
         "the only one installed" if len(times) == 1 else "the fastest measured here, remembered in the cache"
     )
-    _line("auto", f"→ {chosen} with {path.stem}: {reason}")
+    line("auto", f"→ {chosen} with {path.stem}: {reason}")
     return True
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "installed, version unknown" if util.find_spec(name) else "✗ not installed"
-
-
-def _heading(text: str) -> None:
-    print(f"\n{text}")
-
-
-def _line(name: str, value: str) -> None:
-    print(f"  {name:<14} {value}")

@@ -45,18 +45,22 @@ def models(
     if research:
         print("\nresearch: the students of the five source reports, as keenframe trained them")
         console().print(_table(research))
+    print("\nkeenframe models NAME shows a model's card: licence, training data, measured quality")
 
 
 def _table(rows: list[tuple[ModelSpec, Path]]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "version", "scale", "colour", "kB", "recipe", "measured"):
-        table.add_column(heading, justify="right" if heading in ("scale", "kB") else "left")
+    for heading in ("name", "version", "scale", "colour", "precision", "kB", "what for"):
+        right = heading in ("scale", "kB")
+        table.add_column(
+            heading, justify="right" if right else "left", overflow="fold", no_wrap=heading == "name"
+        )
     for spec, path in rows:
         size = f"{path.stat().st_size / 1000:,.0f}"
         table.add_row(
-            spec.name, spec.version, f"x{spec.scale}", spec.color, size, _recipe_name(spec), _measured(spec)
+            spec.name, spec.version, f"x{spec.scale}", spec.color, spec.precision, size, spec.description
         )
     return table
 
@@ -70,33 +74,28 @@ def _recipe_name(spec: ModelSpec) -> str:
         return "" if spec.recipe.startswith("{") else spec.recipe
 
 
-def _measured(spec: ModelSpec) -> str:
-    """The card's figures on one line: "r1 2.85, r2 3.07"; of two experts one after the other, with a stroke between."""
-    experts = spec.measured.get("experts")
-    if isinstance(experts, list):
-        return " | ".join(_figures(part) for part in experts if isinstance(part, dict))
-    return _figures(spec.measured)
-
-
-def _figures(measured: dict[str, Any]) -> str:
-    figures = next((value for value in measured.values() if isinstance(value, dict)), measured)
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in figures.items()
-        if not isinstance(value, dict)
-    )
-
-
 def _show_card(spec: ModelSpec) -> None:
+    """Print what people read; `--json` has all of it, the whole recipe too."""
     for key, value in asdict(spec).items():
-        if isinstance(value, dict):
-            print(f"{key}:")
-            for inner, content in value.items():
-                print(f"  {inner}: {content if not isinstance(content, dict) else json.dumps(content)}")
+        if key == "measured":
+            experts = value.get("experts", [value])
+            for number, figures in enumerate(experts, start=1):
+                _show(f"measured, expert {number}" if len(experts) > 1 else "measured", figures)
+        elif key == "recipe":
+            print(f"recipe: {_recipe_name(spec)}")
         elif key == "route" and value:
             print(f"{key}: a rule of {len(value)} numbers picks one of two experts a frame")
         elif value not in ("", None):
-            print(f"{key}: {value}")
+            _show(key, value)
+
+
+def _show(key: str, value: Any, indent: str = "") -> None:
+    if isinstance(value, dict):
+        print(f"{indent}{key}:")
+        for inner, content in value.items():
+            _show(inner, content, indent + "  ")
+    else:
+        print(f"{indent}{key}: {value:.3g}" if isinstance(value, float) else f"{indent}{key}: {value}")
 
 
 def _json(content: Any) -> str:

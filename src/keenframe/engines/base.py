@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
@@ -16,6 +17,8 @@ from keenframe.zoo.spec import ModelSpec, OutputKind
 
 # Compiled sizes that are kept: a call that adapts its resolution comes back to the same few.
 KEPT_SIZES = 4
+# Runs by which `prepare` warms up and measures what it has compiled.
+_TRIALS = 3
 
 Prepared = TypeVar("Prepared")
 
@@ -73,6 +76,28 @@ class Engine(ABC, Generic[Prepared]):
         """What strength 1 adds, in 8-bit code values, unrounded: same shape as `run`'s, float32."""
         return self._run(Variant("residual", expert=expert), picture, condition, 1.0, None)
 
+    def prepare(self, height: int, width: int, variant: Variant) -> tuple[Prepared, float]:
+        """Compile for one input size and try it out; the result is for `adopt`, the number the seconds of one run.
+
+        Touches nothing that `run` uses: it may work in another thread beside it.
+        """
+        prepared = self._prepare(height, width, variant)
+        picture = np.zeros((height, width, 3) if self.spec.color == "rgb" else (height, width), np.uint8)
+        past = None
+        if variant.kind == "steady":
+            blocks = self._output(height, width, variant)[0]
+            past = Past(np.zeros_like(blocks), np.zeros(blocks.shape[:2], np.float32))
+        times_s = []
+        for _ in range(_TRIALS):
+            start = time.perf_counter()
+            self._infer(prepared, picture, past)
+            times_s.append(time.perf_counter() - start)
+        return prepared, min(times_s)
+
+    def adopt(self, height: int, width: int, variant: Variant, prepared: Prepared) -> None:
+        """Take over what `prepare` made, so that the first `run` of this kind is as fast as the others."""
+        self._keep((height, width, variant), prepared)
+
     def close(self) -> None:
         """Free compiled models and buffers."""
         self._prepared.clear()
@@ -100,13 +125,18 @@ class Engine(ABC, Generic[Prepared]):
 
     def _get(self, picture: NDArray[np.uint8], variant: Variant) -> Prepared:
         key = (picture.shape[0], picture.shape[1], variant)
-        prepared = self._prepared.pop(key, None)
+        prepared = self._prepared.get(key)
         if prepared is None:
-            while len(self._prepared) >= KEPT_SIZES:
-                self._prepared.popitem(last=False)
             prepared = self._prepare(*key)
-        self._prepared[key] = prepared
+        self._keep(key, prepared)
         return prepared
+
+    def _keep(self, key: Key, prepared: Prepared) -> None:
+        """Remember `prepared` as the last used, and forget what was not used for longest."""
+        self._prepared[key] = prepared
+        self._prepared.move_to_end(key)
+        while len(self._prepared) > KEPT_SIZES:
+            self._prepared.popitem(last=False)
 
     def _output(self, height: int, width: int, variant: Variant) -> NDArray[Any]:
         """The buffer for the results of one input size, with the batch dimension."""

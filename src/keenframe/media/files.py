@@ -60,9 +60,9 @@ def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
             part.unlink()
 
 
-def reason(error: OSError) -> str:
-    """The system's words for `error`, with what to do where that is known."""
-    text = (error.strerror or str(error)).lower()
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def reason(error: Exception) -> str:
+    """The system's or FFmpeg's words for `error`, with what to do where that is known."""
+    text = (getattr(error, "strerror", None) or str(error)).lower()
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{text} — free some space or choose another disk"
     return text

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from keenframe.errors import InputError
-from keenframe.media.files import check_input
+from keenframe.media.files import check_input, reason
 
 _HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
 _DECODER_THREADS = 4
@@ -49,17 +49,18 @@ class Source:
     """An open input video. Iterating gives `VideoFrame`s of the main video stream, and `Packet`s of all
     others.
 
-    Every frame has a pts in `time_base`, strictly rising. InputError when there is nothing to sharpen.
+    Every frame has a pts in `time_base`, strictly rising. demuxer: FFmpeg's name of the container, for files
+    that are not trusted; None lets FFmpeg guess. InputError when there is nothing to sharpen.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, demuxer: str | None = None) -> None:
         check_input(path)
         self.path = path
         self.faults = Faults()
         try:
-            self.container = av.open(f"file:{path}", "r", metadata_errors="surrogateescape")
+            self.container = av.open(f"file:{path}", "r", format=demuxer, metadata_errors="surrogateescape")
         except (FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"'{path}' is not a video that can be read: {_words(error)}") from error
+            raise InputError(f"'{path}' is not a video that can be read: {reason(error)}") from error
         try:
             self.video = self._main_video()
         except BaseException:
@@ -111,7 +112,7 @@ class Source:
             try:
                 packet = next(packets, None)
             except (FFmpegError, OSError) as error:
-                self.faults.messages.append(f"reading stopped early: {_words(error)}")
+                self.faults.messages.append(f"reading stopped early: {reason(error)}")
                 packet = None
             if packet is None:
                 break
@@ -194,7 +195,3 @@ class Source:
 
 def _codec(stream: Stream) -> str:
     return stream.codec_context.name if stream.codec_context is not None else "(unknown codec)"
-
-
-def _words(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()

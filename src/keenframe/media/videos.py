@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
@@ -22,6 +21,7 @@ from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.media.channel import Channel, feed
 from keenframe.media.compare import split_view
+from keenframe.media.conform import conformed, padded_even
 from keenframe.media.encoders import Encoder, WorkingFormat, choose_encoder, working_format
 from keenframe.media.files import same_file, whole_file
 from keenframe.media.source import Source
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 # Frames and packets between two threads. At 1080p a frame is 3 MB.
 _QUEUE_LENGTH = 6
-# AVColorSpace and AVColorRange values that RGB input is converted to.
-_BT709, _LIMITED = 1, 1
 
 Progress = Callable[[int, int | None], None]
 Item: TypeAlias = "Packet[Any] | tuple[VideoFrame, VideoFrame]"
@@ -65,12 +63,14 @@ def sharpen_video(
     preset: str | None = None,
     overwrite: bool = False,
     on_progress: Progress | None = None,
+    demuxer: str | None = None,
 ) -> VideoReport:
     """Sharpen the main video stream of `source` into `target`; copy the rest.
 
     codec: one of `encoders.ENCODERS`, by default the usual one of the container that target's suffix names.
     crf, preset: as that encoder takes them. compare: left half as it was, right half sharpened.
     on_progress(frames written, frames expected or None) is called after each frame, in the calling thread.
+    demuxer: FFmpeg's name of the source's container, for files that are not trusted; None lets FFmpeg guess.
     `target` appears only when it is whole. A change of resolution within the video is scaled to the size of
     the first frame.
 
@@ -83,7 +83,7 @@ def sharpen_video(
     started = time.perf_counter()
     sharpener.reset()
     with whole_file(target, overwrite) as part:
-        reader = Source(source)
+        reader = Source(source, demuxer)
         try:
             report = _run(reader, part, sharpener, strength, compare, encoder, crf, preset, on_progress)
         finally:
@@ -160,7 +160,7 @@ class _Stage:
         if self._compare:
             after = split_view(_enlarged(before, after), after)
         if self._encoder.even_size:
-            after = _padded_even(after)
+            after = padded_even(after)
         frame = after.to_av()
         frame.pts, frame.time_base = original.pts, original.time_base
         frame.duration = original.duration
@@ -183,24 +183,12 @@ class _Stage:
     def _conform(self, frame: VideoFrame) -> VideoFrame:
         """The frame in the working format and in the first frame's size."""
         assert self._format is not None
-        name = frame.format.name.replace("yuvj", "yuv")
+        width, height = self._size
         if (frame.width, frame.height) != self._size:
-            width, height = self._size
             note = f"the resolution changes within the video: all frames are scaled to {width}x{height}"
             if note not in self.warnings:
                 self.warnings.append(note)
-        elif name == self._format.pix_fmt:
-            return frame
-        width, height = self._size
-        pix_fmt = self._format.pix_fmt
-        if frame.format.is_rgb or frame.format.has_palette:
-            target = {"dst_colorspace": _BT709, "dst_color_range": _LIMITED}
-            conformed = frame.reformat(width, height, pix_fmt, interpolation="BICUBIC", **target)
-            conformed.colorspace, conformed.color_range = _BT709, _LIMITED
-            return conformed
-        conformed = frame.reformat(width, height, pix_fmt, interpolation="BICUBIC")
-        conformed.colorspace, conformed.color_range = frame.colorspace, frame.color_range
-        return conformed
+        return conformed(frame, width, height, self._format.pix_fmt)
 
 
 def _enlarged(before: Frame, after: Frame) -> Frame:
@@ -209,17 +197,3 @@ def _enlarged(before: Frame, after: Frame) -> Frame:
         return before
     picture = before.to_av()
     return Frame.from_av(picture.reformat(after.width, after.height, interpolation="BICUBIC"))
-
-
-def _padded_even(frame: Frame) -> Frame:
-    """`frame` with its last row and column repeated where a size is odd."""
-    if frame.width % 2 == 0 and frame.height % 2 == 0:
-        return frame
-    luma = np.pad(frame.planes[0], ((0, frame.height % 2), (0, frame.width % 2)), mode="edge")
-    planes = [luma]
-    for plane in frame.planes[1:]:
-        # Chroma that is not subsampled in a direction grows with luma; the other was rounded up already.
-        rows = luma.shape[0] - frame.height if plane.shape[0] == frame.height else 0
-        columns = luma.shape[1] - frame.width if plane.shape[1] == frame.width else 0
-        planes.append(np.pad(plane, ((0, rows), (0, columns)), mode="edge"))
-    return frame.with_planes(tuple(planes))
