@@ -148,12 +148,10 @@ def _training(spec: ModelSpec) -> str:
     ]
     lines = ["".join(f"- {line}\n" for line in made)] if made else []
     seen = f" {_LEAKS}" if spec.training_data.startswith(_LEAKY) else ""
-    lines.append(f"Data: {spec.training_data}.{seen}\n")
+    lines.append(f"Data: {spec.training_data or 'not stated in the file'}.{seen}\n")
     links = dict.fromkeys(str(recipe["name"]).removesuffix("-control") for recipe in recipes)
     if links:
-        lines.append(
-            "Recipes: " + ", ".join(f"[{name}](../../recipes/{name}/README.md)" for name in links) + ".\n"
-        )
+        lines.append("Recipes: " + ", ".join(f"[{name}](../../recipes/{name})" for name in links) + ".\n")
     return "\n".join(lines)
 
 
@@ -190,10 +188,18 @@ def _measured(name: str, spec: ModelSpec, s: Sources) -> str:
         for run, preset, method in found
     ]
     if not rows:
-        own = json.dumps(spec.measured, ensure_ascii=False)
-        return f"Only what its training measured on validation windows: `{own}`.\n"
+        return f"Only by its training, on windows of validation pictures, in dB: {_windows(spec)}.\n"
     head = ["damage", "pictures", "PSNR-Y, dB", "SSIM-Y", "edge ratio", "overshoot"]
     return table(head, rows) + "\nMore: [results](../results.md).\n"
+
+
+def _windows(spec: ModelSpec) -> str:
+    """ "r1 2.22, r2 2.61", of two experts one after the other."""
+    parts = []
+    for measured in spec.measured.get("experts", [spec.measured]):
+        found = next((value for value in measured.values() if isinstance(value, dict)), {})
+        parts.append(", ".join(f"{kind} {value:.2f}" for kind, value in found.items()) or "nothing")
+    return "; its second expert: ".join(parts)
 
 
 def _of_keen(s: Sources) -> str:

@@ -224,6 +224,31 @@ def enlarging(s: Sources) -> str:
     return "## Enlarging by two\n\nGains are over bicubic enlarging.\n\n" + table(head, rows)
 
 
+def smaller(s: Sources) -> str:
+    """The smaller model beside the larger one."""
+    nano = "keen-nano-int8"
+    rows = []
+    for preset in (*PRESETS, "clean"):
+        small, large = (s.values("nano", preset, method) for method in (nano, KEEN))
+        if not small or not large:
+            continue
+        if preset == "clean":
+            cells = [figure(v["to_input"], "to_input", unit=True) + " to the input" for v in (small, large)]
+        else:
+            cells = [
+                f"{figure(v['psnr_gain'], 'psnr_gain')}, {figure(v['ssim_gain'], 'ssim_gain')}"
+                for v in (small, large)
+            ]
+        rows.append([f"`{preset}`", *cells])
+    if not rows:
+        return ""
+    count = s.evaluations["nano"]["pictures"]
+    return (
+        f"## The smaller model\n\n{count} pictures; gain in PSNR-Y (dB) and SSIM-Y over the input.\n\n"
+        + table(["damage", "keen-nano", "keen"], rows)
+    )
+
+
 def students(s: Sources) -> str:
     """The reports' students, each on its own damage."""
     rows = []
