@@ -1,4 +1,4 @@
-"""keen-nano: a quarter of keen's work, for busy or small processors and the browser; the governor's step before passing.
+"""keen-nano: a quarter of keen's work, for busy or small processors and the browser; the step before passing.
 
 keenframe-train fit keen-nano --data DIR
 """

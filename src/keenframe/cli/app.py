@@ -12,6 +12,9 @@ from keenframe.cli.doctor import doctor
 from keenframe.cli.evaluate import evaluate
 from keenframe.cli.image import image
 from keenframe.cli.models import models
+from keenframe.cli.relay import relay
+from keenframe.cli.serve import serve
+from keenframe.cli.study import app as study
 from keenframe.cli.video import video
 
 app = typer.Typer(
@@ -22,8 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (image, video, camera, models, bench, evaluate, doctor):
+for command in (image, video, camera, relay, serve, models, bench, evaluate, doctor):
     app.command()(command)
+app.add_typer(study)
 
 
 def _show_version(wanted: bool) -> None:

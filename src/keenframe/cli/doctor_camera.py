@@ -62,9 +62,8 @@ def _show_linux(hints: list[str]) -> bool:
     from keenframe.media.v4l2 import video_devices
 
     def describe(device: VideoDevice) -> str:
-        formats = (device.formats or {}).items()
-        parts = [f"{name} {_sizes(sizes)}" for name, sizes in formats] or ["no formats while nothing is sent"]
-        return f"{device.name} ({device.driver}): {'; '.join(parts)}"
+        parts = [f"{name} {_sizes(sizes.listed)}" for name, sizes in device.formats.items()]
+        return f"{device.name} ({device.driver}): {'; '.join(parts) or 'lists no formats'}"
 
     devices = video_devices()
     heading("Cameras")
@@ -83,15 +82,13 @@ def _show_linux(hints: list[str]) -> bool:
     ready = _show_pyvirtualcam()
     loopback = [device for device in devices if device.loopback]
     for device in loopback:
-        use = "taking pictures from nobody yet" if device.output else "in use: programs can choose it"
-        both = ", gives and takes at once (no exclusive_caps)" if device.capture and device.output else ""
-        line(device.path, f"✓ {device.name}: {use}{both}")
+        line(device.path, f"✓ {device.name}: {_state(device)}")
     if not _MODULE.exists():
         line("v4l2loopback", f"✗ not loaded{'' if _module_installed() else ', not installed'}")
         hints.append(_LINUX_SETUP)
         return bool(real)
     exclusive = _parameter("exclusive_caps")
-    line("v4l2loopback", f"✓ loaded, version {_read(_MODULE / 'version')}, exclusive_caps={exclusive or '?'}")
+    line("v4l2loopback", f"✓ loaded {_read(_MODULE / 'version')}, exclusive_caps={exclusive or '?'}")
     if exclusive and not exclusive.split(",")[0].upper().startswith(("Y", "1")):
         hints.append(_RELOAD)
     if not loopback:
@@ -136,6 +133,16 @@ def _show_window() -> None:
     installed = util.find_spec("pygame") is not None
     line("pygame", f"✓ {version('pygame-ce')}" if installed else f"✗ not installed; run: {_EXTRA}")
     line("display", "✓" if display_present() else "✗ none (neither DISPLAY nor WAYLAND_DISPLAY is set)")
+
+
+def _state(device: VideoDevice) -> str:
+    if device.capture and device.output:
+        return "gives and takes at once (exclusive_caps=0)"
+    if device.capture:
+        return "in use: programs can choose it"
+    if device.output:
+        return "free: programs will list it once something is sent to it"
+    return "left behind by a program that sent to it; keenframe will put that right"
 
 
 def _why_none(devices: list[VideoDevice]) -> str:

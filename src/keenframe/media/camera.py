@@ -12,6 +12,7 @@ from av.error import FFmpegError
 
 from keenframe.errors import InputError
 from keenframe.frame import Frame
+from keenframe.media import v4l2
 from keenframe.media.conform import live_frame
 from keenframe.media.files import reason
 
@@ -134,7 +135,7 @@ class Camera:
 
 def _open(camera: CameraInfo, format: str, size: tuple[int, int] | None, fps: float | None) -> Any:
     """The device, opened with what was asked for, or with as much of it as it can do."""
-    attempts = _attempts(format, size, fps)
+    attempts = _attempts(camera, format, size, fps)
     name = f"video={camera.device}" if format == "dshow" else camera.device
     error: Exception | None = None
     for options in attempts:
@@ -153,15 +154,30 @@ def _open(camera: CameraInfo, format: str, size: tuple[int, int] | None, fps: fl
     raise InputError(f"camera {camera.device!r} cannot be opened: {reason(error)} — {hint}") from error
 
 
-def _attempts(format: str, size: tuple[int, int] | None, fps: float | None) -> list[dict[str, str]]:
+def _attempts(
+    camera: CameraInfo, format: str, size: tuple[int, int] | None, fps: float | None
+) -> list[dict[str, str]]:
     """Options to try in turn, from what was asked for to what the camera does by itself."""
     if format == "lavfi":
         return [{}]
     width, height = size or DEFAULT_SIZE
     wanted = {"video_size": f"{width}x{height}", "framerate": f"{fps or 30:g}"}
-    compressed = {
-        "v4l2": {"input_format": "mjpeg"},
-        "dshow": {"vcodec": "mjpeg"},
-        "avfoundation": {"pixel_format": "nv12"},
-    }[format]
+    if format == "v4l2":
+        return _v4l2_attempts(v4l2.ask(camera.device), (width, height), wanted)
+    compressed = {"dshow": {"vcodec": "mjpeg"}, "avfoundation": {"pixel_format": "nv12"}}[format]
     return [wanted | compressed, wanted, {"video_size": wanted["video_size"]}, {}]
+
+
+def _v4l2_attempts(
+    device: v4l2.VideoDevice, size: tuple[int, int], wanted: dict[str, str]
+) -> list[dict[str, str]]:
+    if device.loopback:
+        # It agrees to every size and then gives its own.
+        return [{}]
+    attempts = []
+    # Compressed first: uncompressed pictures of that size come slowly over USB.
+    for letters, name in (("MJPG", "mjpeg"), ("NV12", "nv12"), ("YU12", "yuv420p"), ("YUYV", "yuyv422")):
+        if letters in device.formats:
+            width, height = device.formats[letters].nearest(*size)
+            attempts.append(wanted | {"input_format": name, "video_size": f"{width}x{height}"})
+    return [*attempts, wanted, {}]

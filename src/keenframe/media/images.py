@@ -59,7 +59,7 @@ def sharpen_image(
         before = read_picture(source)
         _check_fit(before, format, target)
         colour = sharpener.sharpen(np.ascontiguousarray(before.colour), strength=strength, still=True)
-        alpha = before.alpha if before.alpha is None else _resized(before.alpha, colour)
+        alpha = before.alpha if before.alpha is None else resized_like(before.alpha, colour)
         after = replace(before, colour=colour, alpha=alpha)
         write_picture(part, _compared(before, after) if compare else after, format)
 
@@ -74,13 +74,13 @@ def _check_fit(picture: Picture, format: str, target: Path) -> None:
         raise OutputError(f"'{target}': {format} cannot hold this 16-bit picture; choose .png")
 
 
-def _resized(pixels: Pixels, like: Pixels) -> Pixels:
+def resized_like(pixels: Pixels, like: Pixels) -> Pixels:
     """`pixels` (H, W) or (H, W, 3) at the height and width of `like`, bicubic."""
     if pixels.shape[:2] == like.shape[:2]:
         return pixels
     if pixels.ndim == 3:
         return np.dstack(
-            [_resized(np.ascontiguousarray(pixels[..., c]), like) for c in range(pixels.shape[2])]
+            [resized_like(np.ascontiguousarray(pixels[..., c]), like) for c in range(pixels.shape[2])]
         )
     size = (like.shape[1], like.shape[0])
     limit = np.iinfo(pixels.dtype).max
@@ -94,15 +94,15 @@ def _compared(before: Picture, after: Picture) -> Picture:
     orientation = after.orientation
 
     def pair(first: Pixels, second: Pixels) -> Pixels:
-        return side_by_side(_upright(first, orientation), _upright(second, orientation))
+        return side_by_side(upright(first, orientation), upright(second, orientation))
 
     alpha = None if after.alpha is None else pair(after.alpha, after.alpha)
-    old = _resized(before.colour, after.colour)
+    old = resized_like(before.colour, after.colour)
     return replace(after.turned_upright(), colour=pair(old, after.colour), alpha=alpha)
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """`pixels` as EXIF `orientation` (1 to 8) says to show them."""
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """`pixels`, (H, W) or (H, W, 3), as EXIF `orientation` (1 to 8) says to show them."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -19,6 +19,8 @@ from keenframe.media.files import check_output, reason, whole_file
 from keenframe.media.scheduling import ordinary_scheduling
 
 _TIME_BASE = Fraction(1, 90000)
+# Between two frames: no container keeps less than a millisecond apart.
+_STEP = 90
 _NO_TIMESTAMPS = ".avi"
 # How far the source's own times may be from those at which frames came before they count as a new beginning.
 _JUMP_S = 0.25
@@ -43,7 +45,7 @@ class Recorder:
         self._container: Any = None
         self._stream: Any = None
         self._clock = _Clock()
-        self._last_pts = -1
+        self._last_pts = -_STEP
 
     def write(self, frame: Frame, came_s: float) -> None:
         """Add `frame`, which came at `came_s` of a steady clock. OutputError when it cannot be written."""
@@ -57,7 +59,7 @@ class Recorder:
                 stream = self._stream
                 picture = conformed(picture, stream.width, stream.height, stream.pix_fmt)
                 pts = round(self._clock.time_s(frame, came_s) / _TIME_BASE)
-                picture.pts = self._last_pts = max(pts, self._last_pts + 1)
+                picture.pts = self._last_pts = max(pts, self._last_pts + _STEP)
                 picture.time_base = _TIME_BASE
                 self._container.mux(stream.encode(picture))
         except (FFmpegError, ValueError, OSError) as error:

@@ -49,15 +49,16 @@ class Source:
     """An open input video. Iterating gives `VideoFrame`s of the main video stream, and `Packet`s of all
     others.
 
-    Every frame has a pts in `time_base`, strictly rising. InputError when there is nothing to sharpen.
+    Every frame has a pts in `time_base`, strictly rising. demuxer: FFmpeg's name of the container, for files
+    that are not trusted; None lets FFmpeg guess. InputError when there is nothing to sharpen.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, demuxer: str | None = None) -> None:
         check_input(path)
         self.path = path
         self.faults = Faults()
         try:
-            self.container = av.open(f"file:{path}", "r", metadata_errors="surrogateescape")
+            self.container = av.open(f"file:{path}", "r", format=demuxer, metadata_errors="surrogateescape")
         except (FFmpegError, OSError, ValueError) as error:
             raise InputError(f"'{path}' is not a video that can be read: {reason(error)}") from error
         try:

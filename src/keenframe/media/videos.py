@@ -63,12 +63,14 @@ def sharpen_video(
     preset: str | None = None,
     overwrite: bool = False,
     on_progress: Progress | None = None,
+    demuxer: str | None = None,
 ) -> VideoReport:
     """Sharpen the main video stream of `source` into `target`; copy the rest.
 
     codec: one of `encoders.ENCODERS`, by default the usual one of the container that target's suffix names.
     crf, preset: as that encoder takes them. compare: left half as it was, right half sharpened.
     on_progress(frames written, frames expected or None) is called after each frame, in the calling thread.
+    demuxer: FFmpeg's name of the source's container, for files that are not trusted; None lets FFmpeg guess.
     `target` appears only when it is whole. A change of resolution within the video is scaled to the size of
     the first frame.
 
@@ -81,7 +83,7 @@ def sharpen_video(
     started = time.perf_counter()
     sharpener.reset()
     with whole_file(target, overwrite) as part:
-        reader = Source(source)
+        reader = Source(source, demuxer)
         try:
             report = _run(reader, part, sharpener, strength, compare, encoder, crf, preset, on_progress)
         finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from keenframe.errors import OutputError
 from keenframe.frame import Frame
+from keenframe.media import v4l2
 from keenframe.pixels import LAYOUTS, plane_views
 
 _LIMITED = 1
@@ -61,9 +63,16 @@ class VirtualCamera:
         """Give the device back; `send` would open it again."""
         if self._camera is not None:
             camera, self._camera = self._camera, None
+            device = str(camera.device)
             camera.close()
+            if sys.platform == "linux":
+                v4l2.revive(device)
 
     def _open(self, width: int, height: int) -> Any:
+        if sys.platform == "linux":
+            for device in v4l2.video_devices():
+                if device.stuck:
+                    v4l2.revive(device.path)
         format = self._pyvirtualcam.PixelFormat[_DIRECT[self._format]]
         try:
             return self._pyvirtualcam.Camera(width, height, self._fps, fmt=format, device=self._wanted)

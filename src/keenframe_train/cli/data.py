@@ -193,12 +193,14 @@ def pages(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "640x480",
     seed: Seed = 0,
 ) -> None:
-    """Draw pages of text with their text beside them, for `keenframe evaluate --text`, with the fonts of this machine."""
+    """Draw pages of text and their text beside them, for `keenframe evaluate --text`, with this machine's fonts."""
     from keenframe_train.data.render import parse_size
     from keenframe_train.data.render.pages import write_pages
 
     counts = write_pages(folder, count, seed, parse_size(size))
-    _say(f"{sum(counts.values())} pages in {folder}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    _say(
+        f"{sum(counts.values())} pages in {folder}: {', '.join(f'{n} {name}' for name, n in counts.items())}"
+    )
 
 
 def leaks(

@@ -1,0 +1,73 @@
+"""`keenframe serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keenframe.cli.options import Engine, Model, Threads, warn
+
+if TYPE_CHECKING:
+    from keenframe.web.settings import Relay as RelayLike
+
+_PORT = 8765
+_MODEL = "keen"
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = _PORT,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="The address to listen on. Any but this computer's own lets others in, with a token only."
+        ),
+    ] = "127.0.0.1",
+    model: Model = _MODEL,
+    engine: Engine = "auto",
+    threads: Threads = None,
+    max_mb: Annotated[int, typer.Option(min=1, help="The largest video taken, in MB.")] = 2000,
+    max_minutes: Annotated[float, typer.Option(min=0.1, help="The longest video taken.")] = 30.0,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Sharpen pictures, videos and live video on a page in your browser.
+
+    The page is for this computer only, unless --host says otherwise. What is uploaded is removed after an hour,
+    and when the server ends.
+    """
+    from keenframe.errors import KeenframeError
+
+    try:
+        from keenframe.web.app import create_app
+        from keenframe.web.server import addresses, listen, run, settings_for
+        from keenframe.web.settings import Limits
+    except ModuleNotFoundError as error:
+        raise KeenframeError(f"this needs {error.name}; run: pip install 'keenframe[web]'") from error
+
+    with listen(host, port) as listener:
+        limits = Limits(video_bytes=max_mb * 1_000_000, video_minutes=max_minutes)
+        settings = settings_for(listener, host, model, engine, threads, limits)
+        relay, no_relay = _relay(model, engine, threads)
+        app = create_app(settings, relay, no_relay)
+        urls = addresses(listener, settings.token)
+        if settings.token is not None:
+            warn(
+                "others on your network can reach this page, with the whole address below; what they send is not "
+                "encrypted, and browsers open their camera only on the computer that keenframe runs on"
+            )
+        for url in urls:
+            typer.echo(f"keenframe: {url}")
+        typer.echo("keenframe: Ctrl-C ends it")
+        run(app, listener, limits, urls[0] if browser else None)
+
+
+def _relay(model: str, engine: str, threads: int | None) -> tuple[RelayLike | None, str]:
+    """The WebRTC relay, or why there is none."""
+    from keenframe.errors import KeenframeError
+    from keenframe.rtc.relay import Relay
+
+    try:
+        # Left to itself it has smaller models at hand too.
+        return Relay(None if model == _MODEL else model, engine, threads), ""
+    except KeenframeError as error:
+        return None, str(error)

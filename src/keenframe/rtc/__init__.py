@@ -1,0 +1,1 @@
+"""The WebRTC relay: a participant's video goes in and comes back sharpened, its sound untouched."""

@@ -1,0 +1,1 @@
+"""`keenframe serve`: a local web app for pictures, videos and live video."""

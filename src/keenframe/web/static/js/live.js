@@ -1,0 +1,150 @@
+// The live page: a camera or a window, sharpened by the relay or in the browser, compared as it runs.
+
+import { Compare } from "./compare.js";
+import { $, Problem, ask, fail, happened, sayPlace, say, showProblem } from "./page.js";
+import { browserObstacle, inBrowser, throughRelay } from "./ways.js";
+
+const STATS_MS = 1000;
+const CAMERA = { video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } } };
+const REFUSED = {
+  NotAllowedError: "The browser was not allowed to take the picture. Allow it beside the address, then start again.",
+  NotFoundError: "No camera was found. Plug one in, then start again.",
+  NotReadableError: "The camera is in use by another program. Close that one, then start again.",
+  OverconstrainedError: "The camera has no picture of a usable size.",
+};
+
+const compare = new Compare($(".compare"), $(".zoom"), "Live picture, before and after");
+const slider = $("#strength");
+const chosen = (name) => $(`input[name=${name}]:checked`).value;
+let about = null;
+let running = null;
+let starting = false;
+
+async function start() {
+  showProblem(null);
+  starting = true;
+  $("#go").disabled = true;
+  $("#go").textContent = "Starting …";
+  let source = null;
+  try {
+    source = await take(chosen("source"));
+    const way = chosen("way") === "relay" ? throughRelay : inBrowser;
+    const result = await way(source, Number(slider.value), (message) => stop(message), about.browser);
+    running = { source, result };
+    await show();
+  } catch (error) {
+    stop();
+    for (const track of source?.getTracks() ?? []) track.stop();
+    fail(REFUSED[error.name] ? new Problem(REFUSED[error.name]) : error);
+  } finally {
+    starting = false;
+    $("#go").disabled = false;
+    $("#go").textContent = "Start";
+  }
+}
+
+async function take(kind) {
+  if (!navigator.mediaDevices) {
+    throw new Problem("Browsers give a camera only to pages on this computer or with https. Open this page there, or reach it through a tunnel: ssh -L.");
+  }
+  const stream = kind === "camera"
+    ? await navigator.mediaDevices.getUserMedia(CAMERA)
+    : await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 30 } }, audio: false });
+  const [track] = stream.getVideoTracks();
+  track.contentHint = "motion";
+  track.addEventListener("ended", () => stop(kind === "camera" ? "The camera is gone." : null));
+  return stream;
+}
+
+async function show() {
+  const { source, result } = running;
+  const [before, after] = [source, result.stream].map((stream) => {
+    const video = document.createElement("video");
+    Object.assign(video, { srcObject: stream, muted: true, playsInline: true, autoplay: true });
+    return video;
+  });
+  before.setAttribute("aria-label", "The picture as it comes");
+  after.setAttribute("aria-label", "The picture sharpened");
+  const fit = () => {
+    if (after.videoWidth) compare.resize([after.videoWidth, after.videoHeight]);
+  };
+  after.addEventListener("resize", fit);
+  await Promise.race([
+    happened(after, "loadeddata", "The sharpened picture cannot be shown."),
+    new Promise((_, reject) => setTimeout(() => reject(new Problem("No sharpened picture came back. Try the other way.")), 20_000)),
+  ]);
+  const camera = source.getVideoTracks()[0].label || "Live picture";
+  $("#show-title").textContent = camera;
+  $("#setup").hidden = true;
+  $("#show").hidden = false;
+  compare.show({ before: [before], after: [after], size: [after.videoWidth, after.videoHeight] });
+  $("#show-title").focus();
+  say("Running.");
+  measure();
+}
+
+async function measure() {
+  while (running) {
+    const { result } = running;
+    const stats = await result.stats().catch(() => ({}));
+    const video = $(".layer.after video");
+    const [width, height] = stats.size ?? [video?.videoWidth, video?.videoHeight];
+    const parts = [
+      width ? [`${width} × ${height}`, ""] : null,
+      stats.fps !== undefined ? [Math.round(stats.fps), "frames a second"] : null,
+      stats.delay_ms !== undefined ? [stats.delay_ms.toFixed(1), "ms a frame"] : null,
+      stats.note ? ["", stats.note] : null,
+    ];
+    $("#stats").replaceChildren(...parts.filter(Boolean).map(([number, unit]) => {
+      const part = document.createElement("span");
+      const bold = document.createElement("b");
+      bold.textContent = number;
+      part.append(bold, number !== "" && unit ? ` ${unit}` : unit);
+      return part;
+    }));
+    await new Promise((resolve) => setTimeout(resolve, STATS_MS));
+  }
+}
+
+function stop(message) {
+  const was = running;
+  running = null;
+  if (was) {
+    was.result.stop();
+    for (const track of was.source.getTracks()) track.stop();
+    compare.show({ before: [], after: [], size: [16, 9] });
+    $("#show").hidden = true;
+    $("#setup").hidden = false;
+    $("#go").focus();
+    say("Stopped.");
+  }
+  if (message) showProblem(message);
+}
+
+/** Close what is not there, with the reason in the place of the hint. */
+function close(way, reason) {
+  const input = $(`input[value=${way}]`);
+  input.disabled = true;
+  $(`#${way}-hint`).textContent = reason;
+  const other = $("input[name=way]:not(:disabled)");
+  if (other) other.checked = true;
+}
+
+async function look() {
+  about = await (await ask("/api/about")).json();
+  if (!about.relay) close("relay", about.no_relay);
+  const obstacle = await browserObstacle(about.browser);
+  if (obstacle) close("browser", obstacle);
+  $("#go").disabled = !$("input[name=way]:not(:disabled)");
+}
+
+$("#go").addEventListener("click", () => !starting && start());
+$("#stop").addEventListener("click", () => stop());
+$("#problem button").addEventListener("click", () => showProblem(null));
+slider.addEventListener("input", () => {
+  $("output[for=strength]").textContent = Number(slider.value).toFixed(2);
+  running?.result.setStrength(Number(slider.value));
+});
+addEventListener("pagehide", () => stop());
+sayPlace();
+look().catch(fail);

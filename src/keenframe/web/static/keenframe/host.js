@@ -1,0 +1,128 @@
+/**
+ * Where a stream lives: on a thread of its own, or on the caller's. Both have
+ *
+ *   ready                     a promise of its levels' names
+ *   sharpen(frame)            a promise of a new frame; one at a time
+ *   pump(readable, writable)  a promise that is kept when the frames end
+ *   set(options), stats(), stop(), close()
+ */
+
+import { makeEngines } from "./engines.js";
+import { Pump, sharpenOne } from "./pump.js";
+import { Stream } from "./stream.js";
+
+export class WorkerHost {
+  constructor(base, setup, options) {
+    this._worker = new Worker(new URL("worker.js", base), { type: "module" });
+    this._calls = new Map();
+    this._count = 0;
+    this._stats = null;
+    this.ready = new Promise((resolve, reject) => this._calls.set("ready", { resolve, reject }));
+    this.ended = new Promise((resolve, reject) => this._calls.set("ended", { resolve, reject }));
+    this.ended.catch(() => {});
+    this._worker.onmessage = ({ data }) => this._heard(data);
+    this._worker.onerror = (event) => {
+      event.preventDefault();
+      this._failAll(new Error(`keenframe's worker failed: ${event.message || `${new URL("worker.js", base)} cannot be run`}`));
+    };
+    this._worker.postMessage({ type: "begin", setup, options });
+  }
+
+  sharpen(frame) {
+    const copy = frame.clone();
+    return this._call({ type: "sharpen", frame: copy }, [copy]);
+  }
+
+  /** A promise of the picture sharpened, for where frames cannot be sent; its bytes go away. One at a time. */
+  sharpenPicture(picture) {
+    return this._call({ type: "sharpenPicture", picture }, [picture.data.buffer]);
+  }
+
+  pump(readable, writable) {
+    this._worker.postMessage({ type: "pump", readable, writable }, [readable, writable]);
+    return this.ended;
+  }
+
+  set(options) {
+    this._worker.postMessage({ type: "set", options });
+  }
+
+  stats() {
+    return this._stats;
+  }
+
+  stop() {
+    this._worker.postMessage({ type: "stop" });
+  }
+
+  close() {
+    this._worker.terminate();
+    this._settle("ended", (call) => call.resolve());
+    this._failAll(new Error("keenframe was closed"));
+  }
+
+  _call(message, transfer) {
+    const id = ++this._count;
+    return new Promise((resolve, reject) => {
+      this._calls.set(id, { resolve, reject });
+      this._worker.postMessage({ ...message, id }, transfer);
+    });
+  }
+
+  _heard({ type, id, message, levels, result, stats }) {
+    if (type === "stats") this._stats = stats;
+    else if (type === "ready") this._settle("ready", (call) => call.resolve(levels));
+    else if (type === "ended") this._settle("ended", (call) => call.resolve());
+    else if (type === "sharpened") this._settle(id, (call) => call.resolve(result));
+    else if (id) this._settle(id, (call) => call.reject(new Error(message)));
+    else this._failAll(new Error(message));
+  }
+
+  _settle(name, how) {
+    const call = this._calls.get(name);
+    this._calls.delete(name);
+    if (call) how(call);
+  }
+
+  _failAll(error) {
+    for (const name of [...this._calls.keys()]) this._settle(name, (call) => call.reject(error));
+  }
+}
+
+export class LocalHost {
+  constructor(base, setup, options) {
+    this._pump = null;
+    this._stream = null;
+    this.ready = makeEngines(setup).then((engines) => {
+      this._stream = new Stream(engines, setup.module, options);
+      return this._stream.levels;
+    });
+  }
+
+  async sharpen(frame) {
+    await this.ready;
+    return sharpenOne(this._stream, frame);
+  }
+
+  async pump(readable, writable) {
+    await this.ready;
+    this._pump = new Pump(this._stream, readable, writable);
+    await this._pump.run();
+  }
+
+  set(options) {
+    this.ready.then(() => this._stream.set(options));
+  }
+
+  stats() {
+    return this._stream?.stats() ?? null;
+  }
+
+  stop() {
+    this._pump?.stop();
+  }
+
+  close() {
+    this.stop();
+  }
+}

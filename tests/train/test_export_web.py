@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from typer.testing import CliRunner
+
+from keenframe.errors import ModelError
+from keenframe.zoo.store import find_model
+from keenframe_train.cli import app
+from keenframe_train.errors import TrainError
+from keenframe_train.export.web import MAGIC, export_web
+
+from .test_cli_export import KEEN, run_of
+
+TYPES = {"f32": "<f4", "f16": "<f2", "i8": "i1"}
+
+
+def decode(path: Path) -> tuple[dict, list[tuple[str, NDArray[np.float32]]]]:
+    """Header, and names and values of the tensors in their order, as keenframe.js reads them."""
+    data = path.read_bytes()
+    assert data[:8] == MAGIC
+    (length,) = struct.unpack_from("<I", data, 8)
+    header = json.loads(data[12 : 12 + length])
+    at, tensors = 12 + length, []
+    for entry in header["tensors"]:
+        kind, count = np.dtype(TYPES[entry["type"]]), int(np.prod(entry["shape"]))
+        values = np.frombuffer(data, kind, count, at).astype(np.float32).reshape(entry["shape"])
+        at += count * kind.itemsize
+        if entry["type"] == "i8":
+            edge = entry["shape"][entry["axis"]]
+            steps = np.frombuffer(data, "<f4", edge, at)
+            values = values * steps.reshape([-1 if i == entry["axis"] else 1 for i in range(values.ndim)])
+            at += 4 * edge
+        tensors.append((entry["name"], values))
+    assert at == len(data)
+    return header, tensors
+
+
+def initialisers(model: Path) -> dict[str, NDArray[np.float32]]:
+    stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(model).graph.initializer}
+    for name in [name for name in stored if ".int8" in name]:
+        product = stored[name].astype(np.float32) * stored[name.replace(".int8", ".step")]
+        stored[name.replace(".int8", "")] = product
+    return stored
+
+
+def test_every_weight_is_exactly_the_onnx_files(tmp_path: Path) -> None:
+    model = find_model("keen-float")
+    header, tensors = decode(export_web(model, tmp_path))
+    assert (header["name"], header["experts"], header["steady"]) == ("keen", 2, True)
+    assert header["network"] == {"head": 32, "trunk": 64, "blocks": 3, "embedding": 32}
+    stored, half = initialisers(model), len(tensors) // 2
+    for index, (name, values) in enumerate(tensors):
+        np.testing.assert_array_equal(values, stored[name + (".1" if index >= half else "")])
+    names = [name for name, _ in tensors]
+    assert names[:half] == names[half:] and names[half - 1] == "idct.weight"
+
+
+@pytest.mark.parametrize("name", ["keen-int8", "keen-x2", "edsr-plain"])
+def test_models_that_the_browser_does_not_run_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TrainError, match="the browser runs float `keen` networks"):
+        export_web(find_model(name), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no")
+    with pytest.raises(ModelError, match=r"text\.onnx"):
+        export_web(tmp_path / "text.onnx", tmp_path)
+
+
+def test_a_run_becomes_a_web_model(data: Path, tmp_path: Path) -> None:
+    run = run_of(KEEN, tmp_path / "tiny", 1)
+    arguments = ["export", str(run), "--to", "web", "--out", str(tmp_path / "out")]
+    with pytest.raises(TrainError, match="pass --data"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(app, [*arguments, "--data", str(data)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["tiny.kfm"]
+    header, tensors = decode(tmp_path / "out" / "tiny.kfm")
+    assert (header["experts"], header["route"], header["network"]["blocks"]) == (1, None, 1)
+    assert {values.dtype for _, values in tensors} == {np.dtype(np.float32)}

@@ -1,0 +1,121 @@
+"""`keenframe serve` as a user starts it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from commands import keenframe, start
+from keenframe.errors import InputError
+from keenframe.web.server import addresses, listen, settings_for
+from keenframe.web.settings import Limits
+
+
+@contextmanager
+def served(
+    folder: Path, model: Path, *more: object, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    monkeypatch.setenv("TMPDIR", str(folder))
+    options = ("--port", 0, "--model", model, "--engine", "onnxruntime", "--threads", 1)
+    process = start(folder, "serve", *options, *more)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1], process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_told_to_end(
+    tmp_path: Path, unsharp_model: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    with served(tmp_path, unsharp_model, monkeypatch=monkeypatch) as (url, process):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
+        assert "keenframe" in httpx.get(url).text
+        assert any(tmp_path.iterdir())
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == (130 if number == signal.SIGINT else 143)
+        assert "Traceback" not in errors
+    assert not list(tmp_path.glob("keenframe-web-*"))
+
+
+def test_others_need_the_token(tmp_path: Path, unsharp_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ("--host", "0.0.0.0")
+    with served(tmp_path, unsharp_model, *more, monkeypatch=monkeypatch) as (url, process):
+        match = re.fullmatch(r"http://[\d.]+:(\d+)/\?token=([\w-]{32})", url)
+        assert match, url
+        here = f"http://127.0.0.1:{match[1]}"
+        assert httpx.get(here).status_code == 401
+        with httpx.Client(base_url=here) as user:
+            assert user.get("/", params={"token": match[2]}).status_code == 200
+            assert user.get("/api/about").status_code == 200
+        process.terminate()
+        assert "others on your network" in process.communicate(timeout=60)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--host", "nowhere.invalid"), "no address of a computer"),
+        (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
+        (("--model", "nothing"), "there is no model 'nothing'"),
+    ],
+)
+def test_wrong_options(options: tuple[str, ...], message: str) -> None:
+    done = keenframe("serve", "--port", 0, *options)
+    assert done.code == 1 and message in done.err and done.out == ""
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = keenframe("serve", "--port", port)
+    assert done.code == 1 and f"cannot listen on 127.0.0.1 port {port}" in done.err and "--port" in done.err
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith("keenframe.web.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "starlette.types", None)  # type: ignore[arg-type]
+    done = keenframe("serve", "--port", 0)
+    assert done.code == 1 and "pip install 'keenframe[web]'" in done.err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.9"])
+def test_this_computer_needs_no_token(host: str) -> None:
+    try:
+        listener = listen(host, 0)
+    except Exception:
+        pytest.skip(f"{host} is not there")
+    with listener:
+        settings = settings_for(listener, host, "keen", "auto", None, Limits())
+        assert settings.token is None and not settings.any_address
+        (url,) = addresses(listener, None)
+        assert url.startswith("http://[::1]:" if ":" in listener.getsockname()[0] else "http://127.")
+
+
+def test_everyone_else_does() -> None:
+    with listen("0.0.0.0", 0) as listener:
+        first = settings_for(listener, "0.0.0.0", "keen", "auto", None, Limits())
+        second = settings_for(listener, "0.0.0.0", "keen", "auto", None, Limits())
+        assert first.token and len(first.token) >= 32 and first.token != second.token and first.any_address
+        urls = addresses(listener, first.token)
+        assert urls[-1].startswith("http://127.0.0.1:") and all(first.token in url for url in urls)
+
+
+def test_names_that_are_none() -> None:
+    with pytest.raises(InputError, match="no address of a computer"):
+        listen("no such name", 0)
