@@ -109,9 +109,7 @@ static void finish(const Map *correction, float strength, int steady) {
         v128_t sharp = wasm_f32x4_add(four(plane + at), wasm_f32x4_mul(wasm_v128_load(block), factor));
         if (steady)
           sharp = wasm_f32x4_add(sharp, wasm_f32x4_mul(share, wasm_f32x4_sub(four(result + at), sharp)));
-        v128_t words = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(sharp));
-        words = wasm_i16x8_narrow_i32x4(words, words);
-        wasm_v128_store32_lane(result + at, wasm_u8x16_narrow_i16x8(words, words), 0);
+        store_bytes(result + at, sharp);
       }
     }
 }

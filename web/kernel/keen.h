@@ -24,6 +24,15 @@ enum {
 
 #define SLOPE 0.1f
 
+/* Four floats, of at most 2^21 either way, rounded to the even integer and cut to bytes: beyond 1.5 * 2^23 the sum's
+ * last bits are the integer, at a third of what nearest and truncate cost. */
+static inline void store_bytes(uint8_t *to, v128_t values) {
+  v128_t bits = wasm_f32x4_add(values, wasm_f32x4_const_splat(12582912.0f));
+  v128_t words = wasm_i32x4_sub(bits, wasm_i32x4_const_splat(0x4b400000));
+  words = wasm_i16x8_narrow_i32x4(words, words);
+  wasm_v128_store32_lane(to, wasm_u8x16_narrow_i16x8(words, words), 0);
+}
+
 /* memory.c: memory grows on demand and is given back only as a whole, down to a mark. */
 void *take(uint32_t bytes);
 uint32_t mark(void);

@@ -62,10 +62,7 @@ void enlarge(const uint8_t *from, int width, int height, int channels, uint8_t *
     int x = 0;
     for (; x + 4 <= row; x += 4) {
       v128_t first = wasm_v128_load(a + x), second = wasm_v128_load(b + x);
-      v128_t value = wasm_f32x4_add(first, wasm_f32x4_mul(part, wasm_f32x4_sub(second, first)));
-      v128_t words = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(value));
-      words = wasm_i16x8_narrow_i32x4(words, words);
-      wasm_v128_store32_lane(to + x, wasm_u8x16_narrow_i16x8(words, words), 0);
+      store_bytes(to + x, wasm_f32x4_add(first, wasm_f32x4_mul(part, wasm_f32x4_sub(second, first))));
     }
     for (; x < row; x++) to[x] = (uint8_t)__builtin_rintf(a[x] + (position - upper) * (b[x] - a[x]));
   }

@@ -57,6 +57,7 @@ export class WorkerHost {
 
   close() {
     this._worker.terminate();
+    this._settle("ended", (call) => call.resolve());
     this._failAll(new Error("keenframe was closed"));
   }
 

@@ -84,9 +84,13 @@ export function makeFrame({ format, width, height, data, meta }) {
   return new VideoFrame(data, init);
 }
 
-/** The size of a `width` x `height` frame that fills `box` with its shape kept; its own where it is larger already. */
-export function sizeWithin(width, height, box) {
-  const factor = box ? Math.min(box.width / width, box.height / height) : 1;
+/**
+ * The size of a `width` x `height` frame that, turned by `rotation`, fills `box` with its shape kept; its own where it is
+ * larger already.
+ */
+export function sizeWithin(width, height, box, rotation = 0) {
+  const [across, down] = rotation % 180 ? [height, width] : [width, height];
+  const factor = box ? Math.min(box.width / across, box.height / down) : 1;
   if (!(factor > 1)) return { width, height };
   // Even, so that chroma keeps its place.
   return { width: 2 * Math.round((width * factor) / 2), height: 2 * Math.round((height * factor) / 2) };

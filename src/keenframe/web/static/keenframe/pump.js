@@ -88,7 +88,7 @@ export class Pump {
 /** A frame sharpened into a new one; it stays open. */
 export async function sharpenOne(stream, frame, dropped = 0) {
   const { width, height } = frame.visibleRect;
-  if (stream.skip(width, height, dropped)) return frame.clone();
+  if (stream.skip(width, height, frame.rotation, dropped)) return frame.clone();
   return makeFrame(await stream.process(await readFrame(frame), dropped));
 }
 

@@ -86,7 +86,7 @@ export class Stream {
   async process(picture, dropped = 0) {
     const now = performance.now();
     const { strength, size } = this._options;
-    const wanted = sizeWithin(picture.width, picture.height, size);
+    const wanted = sizeWithin(picture.width, picture.height, size, picture.meta.rotation);
     this.counts.arrived(picture.width, picture.height, dropped);
     const shown = this._tools.enlarge(picture, wanted.width, wanted.height);
     const level = strength === 0 || !fits(shown) ? this._engines.length : await this._levelFor(shown);
@@ -101,9 +101,9 @@ export class Stream {
   /**
    * Whether the stream's next frame needs nothing done, so that its samples need not be read; it counts as passed then.
    */
-  skip(width, height, dropped = 0) {
+  skip(width, height, rotation, dropped = 0) {
     const { strength, size } = this._options;
-    const wanted = sizeWithin(width, height, size);
+    const wanted = sizeWithin(width, height, size, rotation);
     const passing = strength === 0 || (this._governor?.level === this._engines.length && this._size === `${width}x${height}`);
     if (!passing || wanted.width !== width || wanted.height !== height) return false;
     const now = performance.now();
