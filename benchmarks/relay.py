@@ -34,7 +34,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+# Before this folder, which has a browser.py of its own.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browser import browser
 from keenframe.engines.cpu import cpu_name, usable_cores
