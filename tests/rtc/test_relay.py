@@ -74,6 +74,7 @@ def test_pictures_come_back_and_a_size_may_change_on_the_way(party: Party) -> No
         await client.close()
         await until(lambda: not relay.stats()["peers"], "end of the call")
         assert relay.stats()["ended"] == {"the participant left": 1}
+        assert relay.stats()["counters"]["frames_out"] >= numbers["counters"]["frames_out"] > 0
 
     party.run(work())
 

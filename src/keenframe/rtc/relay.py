@@ -173,6 +173,8 @@ class Relay:
 
     def _gone(self, peer: Peer) -> None:
         self._peers.pop(peer.id, None)
+        # What is counted never becomes less.
+        self._counters.update(peer.stats()["counters"])
         self._ended[peer.end or "closed"] += 1
 
 
