@@ -13,7 +13,7 @@ def missing_from(wheel: Path) -> list[str]:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = [
         path.relative_to(PACKAGE.parent).as_posix()
-        for folder in ("zoo/models", "samples")
+        for folder in ("zoo/models", "samples", "study/static")
         for path in sorted((PACKAGE / folder).glob("*"))
         if path.is_file() and not path.name.startswith(".")
     ]

@@ -71,6 +71,13 @@ async function look(label, count) {
 </script>"""
 
 
+class Page(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
 class Failed(Exception):
     """A check that did not hold."""
 
@@ -293,7 +300,7 @@ def in_chromium(engine: str, browser: str) -> str:
 
     folder = Path(tempfile.mkdtemp())
     (folder / "index.html").write_text(PAGE)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    handler = functools.partial(Page, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     switches = (

@@ -148,6 +148,7 @@ function stop() {
 
 window.loopback = {
   start, statistics, stop,
+  peer: () => state.pc,
   received: (from) => state.received.slice(from),
   // Gone without a word, as when a laptop is shut: the connection is left to itself.
   freeze: () => (state.running = false),

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import av
 import numpy as np
 import uvicorn
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,6 +28,7 @@ from starlette.routing import Route
 
 from keenframe.errors import KeenframeError
 from keenframe.frame import Frame
+from keenframe.metrics import psnr
 from keenframe.rtc.relay import Relay
 from keenframe.rtc.stream import LiveSharpener
 from lossy import LossyNetwork
@@ -86,30 +88,39 @@ class Source:
         return self.frames[min(at, 2 * len(self.frames) - 1 - at)][: self.height]
 
 
-def source_from(path: Path, width: int, height: int, frames: int = 60, fps: float = 30.0) -> Source:
-    """The first frames of a video file, cut to the shape that is wanted and scaled (area-averaging Lanczos)."""
+def source_from(path: Path, width: int, height: int, frames: int = 60, halve: bool = False) -> Source:
+    """The first frames of a video file at the size that is wanted, for 30 frames a second.
+
+    Never enlarged, so that every pixel is a real one: a larger size is filled with mirrored copies, a smaller one is
+    cut out of the middle. halve: scale the file down first, where it is itself compressed.
+    """
     made = []
-    graph: Any = None
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        for frame in container.decode(stream):
-            if graph is None:
-                graph = av.filter.Graph()
-                wide = frame.width * height > frame.height * width
-                cut = f"ih*{width}/{height}:ih" if wide else f"iw:iw*{height}/{width}"
-                chain = [
-                    graph.add_buffer(template=stream),
-                    graph.add("crop", cut),
-                    graph.add("scale", f"{width}:{height}:flags=lanczos+accurate_rnd"),
-                    graph.add("format", "yuv420p"),
-                    graph.add("buffersink"),
-                ]
-                graph.link_nodes(*chain).configure()
-            graph.push(frame)
-            made.append(graph.pull().to_ndarray())
+        for frame in container.decode(video=0):
+            size = (frame.width // 4 * 2, frame.height // 4 * 2) if halve else (frame.width, frame.height)
+            small = frame.reformat(*size, format="yuv420p", interpolation=Interpolation.AREA)
+            planes = [
+                _filled(plane, height >> half, width >> half)
+                for plane, half in zip(_planes(small), (0, 1, 1), strict=True)
+            ]
+            made.append(
+                np.concatenate([plane.reshape(-1) for plane in planes]).reshape(height * 3 // 2, width)
+            )
             if len(made) == frames:
                 break
-    return Source(made, fps)
+    return Source(made)
+
+
+def _planes(frame: av.VideoFrame) -> tuple[Luma, ...]:
+    return Frame.from_av(frame).planes
+
+
+def _filled(plane: Luma, height: int, width: int) -> Luma:
+    rows, columns = max(0, height - plane.shape[0]), max(0, width - plane.shape[1])
+    if rows or columns:
+        plane = np.pad(plane, ((0, rows), (0, columns)), mode="symmetric")
+    top, left = (plane.shape[0] - height) // 2, (plane.shape[1] - width) // 2
+    return np.ascontiguousarray(plane[top : top + height, left : left + width])
 
 
 class Received(NamedTuple):
@@ -126,26 +137,35 @@ class Recorder:
     """Passes frames through another sharpener and keeps luma before and after of every `every`-th, by number."""
 
     def __init__(self, inner: LiveSharpener, every: int = 5, most: int = 200) -> None:
-        self.before: dict[int, Luma] = {}
-        self.after: dict[int, Luma] = {}
-        self.numbers: list[int] = []
+        self.frames = 0
+        self._kept: dict[int, tuple[Luma, Luma]] = {}
         self._inner = inner
         self._every, self._most = every, most
 
     def sharpen(self, frame: Frame, dropped: int = 0) -> Frame:
         result = self._inner.sharpen(frame, dropped)
+        self.frames += 1
         number = read_number(frame.planes[0])
-        self.numbers.append(number)
-        if number >= 0 and len(self.numbers) % self._every == 0 and len(self.before) < self._most:
-            self.before[number] = frame.planes[0].copy()
-            self.after[number] = result.planes[0].copy()
+        if number >= 0 and self.frames % self._every == 0 and len(self._kept) < self._most:
+            self._kept[number] = frame.planes[0].copy(), result.planes[0].copy()
         return result
+
+    def kept(self) -> tuple[dict[int, Luma], dict[int, Luma]]:
+        """Luma before and after, of the same numbers."""
+        kept = dict(self._kept)
+        return {number: pair[0] for number, pair in kept.items()}, {
+            number: pair[1] for number, pair in kept.items()
+        }
 
     def clear(self) -> None:
         """Forget what was kept, as once a call has settled."""
-        self.before.clear()
-        self.after.clear()
-        self.numbers.clear()
+        self._kept = {}
+
+    def set(self, strength: float | None = None) -> None:
+        self._inner.set(strength)
+
+    def stats(self) -> dict[str, Any]:
+        return self._inner.stats()
 
     def close(self) -> None:
         self._inner.close()
@@ -180,7 +200,7 @@ class Loopback:
     ) -> None:
         self.network = network or LossyNetwork()
         self.source = source
-        self.returned: dict[int, Luma] = {}
+        self._returned: dict[int, Luma] = {}
         self._relay_thread = LoopThread("test-relay")
         self.relay = self._relay_thread.run(_made(make_relay))
         routes = [
@@ -216,6 +236,22 @@ class Loopback:
         return [
             Received(int(n), float("nan") if ms is None else ms, int(w), int(h), at)
             for n, ms, w, h, at in found
+        ]
+
+    def returned(self) -> dict[int, Luma]:
+        """Luma of the frames that came back and were sampled, by number."""
+        return dict(self._returned)
+
+    def forget(self) -> None:
+        """Start sampling anew."""
+        self._returned = {}
+
+    def losses(self, planes: dict[int, Luma]) -> list[float]:
+        """PSNR in dB of planes of full size against what was sent, without the barcode."""
+        return [
+            psnr(below_barcode(luma), below_barcode(self.source.luma(number)))
+            for number, luma in planes.items()
+            if luma.shape == (self.source.height, self.source.width)
         ]
 
     def wait(self, page: Any, frames: int, since: int = 0, timeout_s: float = 60.0) -> list[Received]:
@@ -266,8 +302,8 @@ class Loopback:
     async def _frame(self, request: Request) -> Response:
         number, width, height = (int(request.query_params[name]) for name in ("number", "width", "height"))
         luma = np.frombuffer(await request.body(), np.uint8).reshape(height, width)
-        if len(self.returned) < 1000:
-            self.returned[number] = luma
+        if len(self._returned) < 1000:
+            self._returned[number] = luma
         return Response(status_code=204)
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 BLOCK = 8
 CONDITION_SIZE = 2 * BLOCK * BLOCK
 # Half a code value: below it a band is rounding noise, and its logarithm would only amplify that.
-_FLOOR = 0.5
-_MAX_BLOCKS = 4096
+FLOOR = 0.5
+MAX_BLOCKS = 4096
 # Blocks transformed at once. Larger products wake OpenBLAS's own threads, which then spin for some 20 ms on
 # the cores that the inference engine needs for the next frames.
 _CHUNK = 64
@@ -32,7 +32,7 @@ def dct_matrix(size: int) -> NDArray[np.float32]:
 _BASIS = np.kron(dct_matrix(BLOCK), dct_matrix(BLOCK)).T.copy()
 
 
-def band_statistics(luma: NDArray[np.uint8], max_blocks: int = _MAX_BLOCKS) -> NDArray[np.float32]:
+def band_statistics(luma: NDArray[np.uint8], max_blocks: int = MAX_BLOCKS) -> NDArray[np.float32]:
     """Condition vector of one luma plane.
 
     luma: (H, W) uint8, code values, H and W at least 8. At most `max_blocks` whole 8x8 blocks on an evenly
@@ -56,4 +56,4 @@ def band_statistics(luma: NDArray[np.uint8], max_blocks: int = _MAX_BLOCKS) -> N
         magnitude += np.abs(coefficients).sum(axis=0)
         power += np.square(coefficients, out=coefficients).sum(axis=0)
     statistics = np.concatenate([magnitude / len(pixels), np.sqrt(power / len(pixels))])
-    return np.log(statistics + _FLOOR).astype(np.float32)
+    return np.log(statistics + FLOOR).astype(np.float32)

@@ -15,6 +15,7 @@ from clips import look
 from conftest import picture
 from keenframe.errors import OutputError
 from keenframe.frame import Frame
+from keenframe.media import v4l2
 from keenframe.media.record import Recorder
 from keenframe.media.virtual_camera import VirtualCamera
 
@@ -227,6 +228,29 @@ def test_a_device_that_fails_says_so_and_can_be_opened_again(backend: type[Backe
     backend.broken = False
     camera.send(frame())
     assert len(backend.opened) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
+def test_a_loopback_device_that_was_left_behind_is_put_right(
+    backend: type[Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """v4l2loopback 0.12 forgets that a sender has gone; scripts/virtual-camera-guest tries the real one."""
+    left = v4l2.VideoDevice("/dev/video8", "left", v4l2.LOOPBACK_DRIVER)
+    used = v4l2.VideoDevice("/dev/video9", "used", v4l2.LOOPBACK_DRIVER, capture=True)
+    revived: list[str] = []
+    monkeypatch.setattr(v4l2, "video_devices", lambda: [left, used])
+    monkeypatch.setattr(v4l2, "revive", revived.append)
+    camera = VirtualCamera()
+    camera.send(frame())
+    assert revived == ["/dev/video8"]
+    camera.close()
+    assert revived == ["/dev/video8", "/dev/video10"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
+def test_other_devices_are_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(v4l2, "ask", lambda path: v4l2.VideoDevice(path, "Cam", "uvcvideo", capture=True))
+    v4l2.revive(str(tmp_path / "must-not-be-opened"))
 
 
 def test_a_device_that_cannot_be_opened_leads_to_the_doctor(backend: type[Backend]) -> None:

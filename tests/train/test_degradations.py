@@ -100,3 +100,11 @@ def test_sometimes_and_color_jitter() -> None:
     always = d.Sometimes(d.ColorJitter(), 1.0)(image, np.random.default_rng(0))
     never = d.Sometimes(d.ColorJitter(), 0.0)(image, np.random.default_rng(0))
     assert not np.array_equal(always, image) and never is image
+
+
+def test_the_small_picture_is_the_one_that_is_enlarged() -> None:
+    image = picture(5, 96, 128)
+    small, shown = (each(image, np.random.default_rng(8)) for each in (d.R1.small, d.R1))
+    assert small.shape == (48, 64, 3)
+    enlarged = [d.resize(small, 128, 96, kernel) for kernel in ("bicubic", "bilinear")]
+    assert any(np.array_equal(each, shown) for each in enlarged)

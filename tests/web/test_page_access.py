@@ -110,7 +110,7 @@ def tab_order(page: Page, count: int) -> list[str]:
 def test_the_keyboard_reaches_everything_in_order(page: Page, clip: Path) -> None:
     start = ["Skip to the content", "keenframe", "Pictures and videos", "Live"]
     page.goto("/")
-    assert tab_order(page, 6) == [*start, "Choose a file", "Try a sample"]
+    assert tab_order(page, 7) == [*start, "Choose a file", "Sample picture", "Sample video"]
     compared(page, clip)
     # The focus is on the heading, so that what follows is read; from there it goes on to the picture.
     expect(page.locator("#picture h1")).to_be_focused()

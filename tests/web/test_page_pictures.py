@@ -88,10 +88,13 @@ def test_dropped_and_pasted(page: Page) -> None:
     expect(page.get_by_text("90 × 100 · PNG")).to_be_visible()
 
 
-def test_the_sample(page: Page) -> None:
+def test_the_samples(page: Page) -> None:
     page.goto("/")
-    page.get_by_role("button", name="Try a sample").click()
-    expect(page.get_by_text("600 × 400 · JPEG")).to_be_visible()
+    page.get_by_role("button", name="Sample picture").click()
+    expect(page.get_by_text("600 × 400 · JPEG · 58 kB")).to_be_visible()
+    page.goto("/")
+    page.get_by_role("button", name="Sample video").click()
+    expect(page.get_by_text("320 × 240 · 4 s · 41 kB")).to_be_visible()
 
 
 def seen(page: Page) -> np.ndarray:

@@ -177,3 +177,21 @@ def test_a_server_that_goes_away(page: Page, long_clip: Path) -> None:
     expect(page.get_by_role("button", name="Sharpen the video")).to_be_visible()
     page.unroute("**/api/videos/*")
     page.goto("/")
+
+
+def test_a_strength_is_tried_on_a_frame(page: Page, seconds: Path) -> None:
+    page.goto("/")
+    page.set_input_files("#file", seconds)
+    page.get_by_role("slider", name="Strength").fill("0.5")
+    page.get_by_role("button", name="Try this frame").click()
+    heading = page.get_by_role("heading", name="three seconds.mp4, frame at 0.0 s.png")
+    expect(heading).to_be_focused()
+    expect(page.get_by_text("160 × 120 · PNG")).to_be_visible()
+    slider = page.get_by_role("slider", name="Strength")
+    expect(slider).to_have_value("0.5")
+    slider.fill("1.7")
+    page.get_by_role("button", name="Back to the video").click()
+    expect(page.get_by_role("button", name="Try this frame")).to_be_focused()
+    expect(slider).to_have_value("1.7")
+    page.get_by_role("button", name="Sharpen the video").click()
+    expect(page.locator(".meta", has_text="strength 1.70")).to_be_visible(timeout=SLOW_MS)

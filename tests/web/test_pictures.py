@@ -255,3 +255,21 @@ def test_a_picture_that_takes_too_long_or_too_much(unsharp_model: Path, tmp_path
         answer = app.post("/api/pictures", content=encoded(size=(900, 1100)))
         assert answer.json()["error"]["code"] == "too-much"
         assert left_in(tmp_path) == []
+
+
+def test_a_file_removed_before_it_is_sent(app: TestClient, base: Path) -> None:
+    """As when the page has gone on to the next picture."""
+    about = opened(app, encoded())
+    (view,) = base.glob(f"*/{about['id']}/view-0")
+    real, view_path = Path.exists, view
+
+    def exists(path: Path) -> bool:
+        found = real(path)
+        if path == view_path:
+            view_path.unlink(missing_ok=True)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", exists)
+        answer = app.get(f"/api/pictures/{about['id']}/view?strength=0")
+    assert answer.status_code == 404 and "not kept any more" in answer.json()["error"]["message"]

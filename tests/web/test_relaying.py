@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -35,6 +36,11 @@ class FakeRelay:
         self.strengths.append((id, strength))
         return id in self.calls
 
+    def stats(self) -> dict[str, Any]:
+        counters = {"frames_in": 3, "frames_out": 3, "passed": 1}
+        numbers = {"counters": counters, "processing_ms": {"p50": 7.5, "p95": 9}, "size_in": (1, 1)}
+        return {"peers": len(self.calls), "participants": dict.fromkeys(self.calls, numbers)}
+
     async def disconnect(self, id: str) -> bool:
         known = id in self.calls
         self.calls.discard(id)
@@ -58,6 +64,8 @@ def test_a_call(identity_model: Path, tmp_path: Path) -> None:
         assert app.post("/api/relay/one/strength?strength=1.5").status_code == 204
         assert relay.strengths == [("one", 1.5)]
         assert app.post("/api/relay/one/strength?strength=3").status_code == 422
+        assert app.get("/api/relay/one").json() == {"frames_in": 3, "passed": 1, "processing_ms": 7.5}
+        assert app.get("/api/relay/two").status_code == 404
         assert app.delete("/api/relay/one").status_code == 204
         assert app.delete("/api/relay/one").status_code == 404
         assert app.post("/api/relay/two/strength?strength=1").status_code == 404

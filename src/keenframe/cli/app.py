@@ -14,6 +14,7 @@ from keenframe.cli.image import image
 from keenframe.cli.models import models
 from keenframe.cli.relay import relay
 from keenframe.cli.serve import serve
+from keenframe.cli.study import app as study
 from keenframe.cli.video import video
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (image, video, camera, relay, serve, models, bench, evaluate, doctor):
     app.command()(command)
+app.add_typer(study)
 
 
 def _show_version(wanted: bool) -> None:

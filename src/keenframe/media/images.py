@@ -102,7 +102,7 @@ def _compared(before: Picture, after: Picture) -> Picture:
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """`pixels` as EXIF `orientation` (1 to 8) says to show them."""
+    """`pixels`, (H, W) or (H, W, 3), as EXIF `orientation` (1 to 8) says to show them."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

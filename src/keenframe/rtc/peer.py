@@ -92,7 +92,7 @@ class Peer:
         await asyncio.shield(self._end(why))
 
     def stats(self) -> dict[str, Any]:
-        """`Stats.snapshot`, and before it the connection's state, sizes, and what was lost and asked for."""
+        """State, sizes and bitrates of the connection, the sharpener's stats, `Stats.snapshot`, what was lost."""
         assembler, encoder, asked = self._assembler, self._encoder, self._asked
         numbers: dict[str, Any] = {
             "state": self._connection.connectionState,
@@ -100,6 +100,7 @@ class Peer:
             "size_out": self._stream.size_out,
             "uplink_kbps": round(self._uplink.target_kbps) if self._uplink else 0,
             "downlink_kbps": round(self._downlink.target_bps / 1000) if self._downlink else 0,
+            **self._stream.sharpener.stats(),
             **self._stats.snapshot(),
         }
         counters = numbers["counters"]

@@ -14,11 +14,11 @@ from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from keenframe.web.naming import PICTURES, display_name, download_name, picture_or_demuxer
-from keenframe.web.reading import for_page, head_of, strength_of
+from keenframe.web.reading import StoredFile, for_page, head_of, strength_of
 from keenframe.web.settings import Limits, Refused
 from keenframe.web.shelf import Kept, Shelf
 from keenframe.web.uploads import Uploads
@@ -94,7 +94,7 @@ class Pictures:
                 await self._do("view", picture, view=str(part), strength=strength)
                 part.rename(path)
         picture.keep(self._limits.keep_minutes)
-        return FileResponse(path, media_type=picture.type)
+        return StoredFile(path, media_type=picture.type)
 
     async def _result(self, request: Request) -> Response:
         """The sharpened file, at ?strength= 0 to 2."""
@@ -104,7 +104,7 @@ class Pictures:
         await self._do("picture", picture, target=str(target), strength=strength)
         picture.keep(self._limits.keep_minutes)
         saved_as = download_name(picture.name, picture.suffix)
-        return FileResponse(target, filename=saved_as, background=BackgroundTask(target.unlink, True))
+        return StoredFile(target, filename=saved_as, background=BackgroundTask(target.unlink, True))
 
     async def _remove(self, request: Request) -> Response:
         self.shelf.remove(self.shelf.get(request.path_params["id"]))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
 import re
 from pathlib import Path
 
 from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from keenframe.sharpener import STRENGTH_MAX
+from keenframe.web.guard import answer_refusal
 from keenframe.web.naming import HEAD_BYTES
 from keenframe.web.settings import Refused
 
@@ -33,6 +38,20 @@ def head_of(path: Path) -> bytes:
     """The bytes by which a file's kind is told."""
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
+
+
+class StoredFile(FileResponse):
+    """A file that someone else may remove before it is sent: the answer says so then."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.stat_result = await asyncio.to_thread(os.stat, self.path)
+        except FileNotFoundError:
+            gone = Refused(404, "gone", "This file is not kept any more. Open it again.")
+            await answer_refusal(scope, gone)(scope, receive, send)
+            return
+        self.set_stat_headers(self.stat_result)
+        await super().__call__(scope, receive, send)
 
 
 def for_page(refusal: Refused, path: Path, name: str) -> Refused:

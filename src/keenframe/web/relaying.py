@@ -50,12 +50,22 @@ def relay_routes(relay: Relay | None, no_relay: str, limits: Limits, uploads: Up
         """?strength= 0 to 2."""
         return known(there().set_strength(request.path_params["id"], strength_of(request)))
 
+    async def measured(request: Request) -> Response:
+        """What the page shows of a call."""
+        numbers = there().stats()["participants"].get(request.path_params["id"])
+        if numbers is None:
+            return known(False)
+        counters = numbers["counters"]
+        shown = {name: counters[name] for name in ("frames_in", "passed")}
+        return JSONResponse({**shown, "processing_ms": numbers["processing_ms"]["p50"]})
+
     async def leave(request: Request) -> Response:
         return known(await there().disconnect(request.path_params["id"]))
 
     return [
         Route("/api/relay/offer", offer, methods=["POST"]),
         Route("/api/relay/{id}/strength", set_strength, methods=["POST"]),
+        Route("/api/relay/{id}", measured),
         Route("/api/relay/{id}", leave, methods=["DELETE"]),
     ]
 

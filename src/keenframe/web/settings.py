@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from keenframe.errors import KeenframeError
 
@@ -47,7 +47,7 @@ class Limits:
     offer_seconds: float = 20.0
     memory: int = 4 << 30
     free_disk: int = 1 << 30
-    changes_per_minute: int = 120
+    changes_per_minute: int = 600
     connections: int = 100
 
     @property
@@ -84,6 +84,9 @@ class Relay(Protocol):
 
     def set_strength(self, id: str, strength: float) -> bool:
         """Sharpen a call's video as strongly, 0..2; False when there is no such call."""
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers: under "participants" those of each call, as `keenframe.live.stats.Stats.snapshot` has them."""
 
     async def disconnect(self, id: str) -> bool:
         """End a call; False when there is no such call."""

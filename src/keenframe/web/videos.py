@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from keenframe.web.naming import VIDEOS, display_name, download_name, picture_or_demuxer
-from keenframe.web.reading import about, for_page, head_of, sentence, strength_of
+from keenframe.web.reading import StoredFile, about, for_page, head_of, sentence, strength_of
 from keenframe.web.settings import Limits, Refused
 from keenframe.web.shelf import Kept, Shelf
 from keenframe.web.uploads import Uploads
@@ -214,10 +214,10 @@ class Videos:
         if job.state != "done":
             raise Refused(409, "not-ready", "This video is not done yet.")
         if request.query_params.get("save") != "1":
-            return FileResponse(job.result, media_type="video/mp4")
+            return StoredFile(job.result, media_type="video/mp4")
         if request.method == "GET":
             job.keep(self._limits.keep_minutes_after_download, at_most=True)
-        return FileResponse(job.result, filename=download_name(job.name, ".mp4"))
+        return StoredFile(job.result, filename=download_name(job.name, ".mp4"))
 
     async def _remove(self, request: Request) -> Response:
         """Forget a video; end the work on it if there is any."""

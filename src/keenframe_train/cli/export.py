@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from keenframe_train.export.package import Exported
     from keenframe_train.recipe import Recipe
 
+DYNAMIC, WEB = "dynamic", "web"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -21,18 +22,21 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(help="A run's folder, or its best.pt; with --to web also a float keen .onnx file."),
+    model: Annotated[
+        str,
+        typer.Argument(help="A run's folder or its best.pt; or a model's name, or an .onnx file of ours."),
     ],
+    to: Annotated[
+        str | None,
+        typer.Option(help="onnx, openvino, litert, ncnn or web.", show_default="the runtime's own, of a run"),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="With --to: WIDTHxHEIGHT of the picture for good, or dynamic.")
+    ] = DYNAMIC,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder of images: any layout, or with val/ and train*/ inside."),
+        typer.Option(help="Folder of images with val/ inside. A run needs it; with --to: to compare on."),
     ] = None,
-    to: Annotated[
-        Literal["onnx", "web"],
-        typer.Option(help="onnx: for the runtime. web: NAME.kfm for keenframe.js in the browser."),
-    ] = "onnx",
     name: Annotated[str | None, typer.Option(help="Model name [the recipe's].")] = None,
     models: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("models"),
     expert: Annotated[
@@ -51,54 +55,109 @@ def export(
     version: Annotated[str, typer.Option(help="Version in the model's card.")] = "1",
     training_data: Annotated[str, typer.Option(help="Named in the model's card.")] = "",
 ) -> None:
-    """Write the ONNX files, prove parity (1e-4) and measure what INT8 costs (at most 0.1 dB).
+    """Write a run as the model files of the runtime, or any model for another one (--to).
 
-    The INT8 file comes from `keenframe-train int8` where that was run, else from NNCF after training.
+    Of a run: the ONNX files, whose parity is proved (1e-4) and whose INT8 loss is measured (at most 0.1 dB). The INT8
+    file comes from `keenframe-train int8` where that was run, else from NNCF after training. With --to: each file is
+    run in that format's own runtime and compared with the float network.
     """
+    from keenframe.zoo.store import find_model
+    from keenframe_train.errors import TrainError
+
+    wanted = _size(size)
+    if to is not None:
+        _check_format(to, size)
+    if Path(model).is_dir() or model.endswith(".pt"):
+        if data is None:
+            raise TrainError(
+                "a run's files are proved on validation pictures; pass --data with a folder of them"
+            )
+        best = best_of(Path(model))
+        kept = frames if int8 else 0
+        source = _run(best, data, name, models, expert, folder, kept, pairs, version, training_data)
+    elif to is None:
+        raise TrainError(f"'{model}' is no run's folder; a model is written for another runtime with --to")
+    elif expert is not None or name is not None:
+        raise TrainError(f"--expert and --name are for exporting a run; '{model}' is a model already")
+    else:
+        source = find_model(model)
+    if to is not None:
+        _convert(source, to, models, wanted, int8, data)
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    from keenframe.cli.bench import parse_size
+
+    return None if text == DYNAMIC else parse_size(text)
+
+
+def _check_format(to: str, size: str) -> None:
+    """Refuse what cannot be written before hours of a run's files are."""
+    from keenframe_train.errors import TrainError
+    from keenframe_train.export.convert import FORMATS, load_format
+
+    if to != WEB:
+        if to not in FORMATS:
+            raise TrainError(f"unknown format '{to}'; expected one of {', '.join([*FORMATS, WEB])}")
+        load_format(to)
+    elif size != DYNAMIC:
+        raise TrainError(f"the browser's file takes any size; leave --size {size} out")
+
+
+def _convert(
+    source: Path, to: str, models: Path, size: tuple[int, int] | None, int8: bool, data: Path | None
+) -> None:
+    if to == WEB:
+        from keenframe_train.export.web import export_web
+
+        target = export_web(source, models)
+        out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
+        return
+    from rich.table import Table
+
+    from keenframe_train.export.convert import convert
+
+    done = convert(source, to, models, size=size, int8=int8, data=data)
+    title = f"{done.folder}, run in {done.runtime} on {done.frames} frames"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("network", "kB", "to float", "INT8, dB", "ms", "at"):
+        table.add_column(heading, justify="left" if heading in ("network", "INT8, dB") else "right")
+    for item in done.written:
+        table.add_row(
+            item.network,
+            f"{item.size_bytes / 1e3:.0f}",
+            f"{item.difference:.1e}" if item.difference is not None else f"{item.int8_to_float:.1f} dB",
+            in_words(item.int8_change),
+            f"{item.time_ms:.1f}",
+            "{}x{}".format(*item.timed_at),
+        )
+    out.print(table)
+
+
+def _run(
+    best: Path, data: Path, name: str | None, models: Path, expert: Path | None, folder: Path | None, frames: int,
+    pairs: int, version: str, training_data: str,
+) -> Path:  # fmt: skip
+    """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
     from keenframe_train.errors import TrainError
     from keenframe_train.nets.load import load_any
     from keenframe_train.recipe import Recipe
 
-    if to == "web" and checkpoint.suffix == ".onnx":
-        _web(checkpoint, models)
-        return
-    if data is None:
-        raise TrainError(
-            "--data is missing: a run is exported with a proof on validation pictures; give their folder"
-        )
-    if to == "web":
-        # Two experts share a file when their weights are in 8 bits; one alone needs no INT8.
-        int8 = int8 and expert is not None
-        with tempfile.TemporaryDirectory() as scratch:
-            export(
-                checkpoint, data, "onnx", name, Path(scratch), expert, folder, int8, frames, pairs, version,
-                training_data,
-            )  # fmt: skip
-            _web(
-                next(file for file in Path(scratch).glob("*.onnx") if not file.stem.endswith("-int8")), models
-            )
-        return
-    best = best_of(checkpoint)
     _, state = load_any(best)
     recipe = Recipe.from_json(state["recipe"])
     name = name or recipe.name
     if recipe.network.name != "keen":
         if expert is not None:
             raise TrainError(f"'{best}' holds a '{recipe.network.name}'; only keen networks make two experts")
-        _tell(_lab(best, recipe, data, name, models, folder, frames if int8 else 0, version, training_data))
+        done = _lab(best, recipe, data, name, models, folder, frames, version, training_data)
     elif expert is None:
-        _tell(_keen(best, data, name, models, folder, frames if int8 else 0, version, training_data))
+        done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
-        kept = frames if int8 else 0
-        _experts(best, best_of(expert), data, name, models, folder, pairs, kept, version, training_data)
-
-
-def _web(model: Path, models: Path) -> None:
-    """A float ONNX file as the browser's."""
-    from keenframe_train.export.web import export_web
-
-    file = export_web(model, models)
-    out.print(f"{file}: {file.stat().st_size / 1e3:.0f} kB")
+        second = best_of(expert)
+        _experts(best, second, data, name, models, folder, pairs, frames, version, training_data)
+        return models / f"{name}.onnx"
+    _tell(done)
+    return done.float_file
 
 
 def _tell(done: Exported) -> None:
@@ -184,6 +243,8 @@ def _experts(
     version: str, source: str,
 ) -> None:  # fmt: skip
     """Two keen runs as one model with a rule between them. pairs: for the rule. frames: as `_keen`'s."""
+    import tempfile
+
     import numpy as np
 
     from keenframe_train.data.bank import open_bank

@@ -153,14 +153,22 @@ class DownUp:
     same_kernel: bool = False
     opencv_share: float = 0.0
 
+    def small(self, image: Uint8, rng: np.random.Generator) -> Uint8:
+        """The picture as it is between shrinking and enlarging, for the same random numbers."""
+        return self._shrunk(image, rng)[0]
+
     def __call__(self, image: Uint8, rng: np.random.Generator) -> Uint8:
+        small, up, antialias = self._shrunk(image, rng)
+        return resize(small, image.shape[1], image.shape[0], up, antialias)
+
+    def _shrunk(self, image: Uint8, rng: np.random.Generator) -> tuple[Uint8, Kernel, bool]:
         height, width = image.shape[:2]
         factor = float(rng.choice(self.factors))
         down: Kernel = self.down[int(rng.integers(len(self.down)))]
         up: Kernel = down if self.same_kernel else self.up[int(rng.integers(len(self.up)))]
         antialias = bool(rng.random() >= self.opencv_share)
         small = resize(image, max(1, round(width / factor)), max(1, round(height / factor)), down, antialias)
-        return resize(small, width, height, up, antialias)
+        return small, up, antialias
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 // The page of pictures and videos: takes a file however it comes, and hands it to its view.
 
-import { $, Problem, ask, fail, megabytes, sayPlace, showProblem } from "./page.js";
+import { $, Problem, ask, fail, fileSize, sayPlace, showProblem } from "./page.js";
 import { PictureView } from "./picture.js";
 import { VideoView } from "./video.js";
 
@@ -33,7 +33,7 @@ const busy = {
 };
 
 const picture = new PictureView($("#picture"));
-const video = new VideoView($("#video"), busy);
+const video = new VideoView($("#video"), busy, tryFrame);
 let opening = null;
 let about = null;
 
@@ -46,7 +46,7 @@ async function open(files) {
   showProblem(null);
   picture.close();
   video.close();
-  $("#start").hidden = true;
+  $("#start").hidden = $("#picture-back").hidden = true;
   try {
     if (files.length > 1) showProblem(`One file at a time: this is “${file.name}”.`);
     const moving = file.type.startsWith("video/") || VIDEO_NAMES.test(file.name ?? "");
@@ -61,7 +61,7 @@ async function open(files) {
     busy.hide();
     $("section:not([hidden]) h1").focus();
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (signal.aborted) return;
     home();
     fail(error);
   }
@@ -72,7 +72,7 @@ async function checkSize(file, moving) {
   about ??= await (await ask("/api/about")).json();
   const limit = moving ? about.video_bytes : about.picture_bytes;
   if (file.size > limit) {
-    throw new Problem(`“${file.name}” has ${megabytes(file.size)}; expected at most ${megabytes(limit)}.`);
+    throw new Problem(`“${file.name}” has ${fileSize(file.size)}; expected at most ${fileSize(limit)}.`);
   }
   if (file.size === 0) throw new Problem(`“${file.name}” is empty.`);
 }
@@ -85,19 +85,52 @@ function home() {
   busy.home();
 }
 
-async function sample() {
-  const blob = await (await ask("/samples/picture")).blob();
-  await open([new File([blob], "a picture in a bad call.jpg", { type: blob.type })]);
+/** Show what a strength does to one frame of the video. */
+async function tryFrame(frame, strength) {
+  showProblem(null);
+  opening = new AbortController();
+  const { signal } = opening;
+  try {
+    busy.show({ name: frame.name, text: "Reading the frame", part: null, cancel: () => back(strength) });
+    await picture.open(frame, (text, part) => busy.show({ text, part }), signal, strength);
+    busy.hide();
+    $("#picture-back").hidden = false;
+    $("#picture h1").focus();
+  } catch (error) {
+    if (signal.aborted) return;
+    back(strength);
+    throw error;
+  }
+}
+
+function back(strength) {
+  opening?.abort();
+  picture.close();
+  busy.hide();
+  $("#picture-back").hidden = true;
+  video.resumeAt(strength);
+}
+
+const SAMPLES = { picture: "a picture held into a bad call.jpg", video: "a bad call.webm" };
+
+async function sample(kind) {
+  const blob = await (await ask(`/samples/${kind}`)).blob();
+  await open([new File([blob], SAMPLES[kind], { type: blob.type })]);
 }
 
 const input = $("#file");
+// Each kind by its name: phones then hand over JPEG in the place of HEIC.
+input.accept = "image/png,image/jpeg,image/webp,image/tiff,image/bmp,video/*,.mkv,.ts,.m2ts,.flv,.wmv";
 input.addEventListener("change", () => {
   open([...input.files]);
   // So that the same file can be chosen again.
   input.value = "";
 });
 $("#choose").addEventListener("click", () => input.click());
-$("#sample").addEventListener("click", () => sample().catch(fail));
+for (const button of document.querySelectorAll("[data-sample]")) {
+  button.addEventListener("click", () => sample(button.dataset.sample).catch(fail));
+}
+$("#picture-back").addEventListener("click", () => back(picture.strength));
 $("#problem button").addEventListener("click", () => showProblem(null));
 for (const button of document.querySelectorAll("[data-again]")) button.addEventListener("click", () => input.click());
 
@@ -126,8 +159,7 @@ sayPlace();
 ask("/api/about").then((response) => response.json()).then((facts) => {
   about = facts;
   for (const node of document.querySelectorAll("[data-about]")) node.textContent = facts[node.dataset.about];
-  $("[data-about=videos]").append(`, up to ${megabytes(facts.video_bytes)} and ${facts.video_minutes} minutes`);
-  input.accept = "image/*,video/*,.mkv,.ts,.m2ts,.flv,.wmv,.tif,.tiff";
+  $("[data-about=videos]").append(`, up to ${fileSize(facts.video_bytes)} and ${facts.video_minutes} minutes`);
 }).catch(fail);
 video.resume().then((there_is_one) => {
   if (there_is_one) $("#start").hidden = true;

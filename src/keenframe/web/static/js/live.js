@@ -128,7 +128,6 @@ function close(way, reason) {
   $(`#${way}-hint`).textContent = reason;
   const other = $("input[name=way]:not(:disabled)");
   if (other) other.checked = true;
-  else $("#go").disabled = true;
 }
 
 async function look() {
@@ -136,6 +135,7 @@ async function look() {
   if (!about.relay) close("relay", about.no_relay);
   const obstacle = await browserObstacle(about.browser);
   if (obstacle) close("browser", obstacle);
+  $("#go").disabled = !$("input[name=way]:not(:disabled)");
 }
 
 $("#go").addEventListener("click", () => !starting && start());

@@ -97,8 +97,9 @@ export function sayPlace() {
   return here;
 }
 
-/** "12.3 MB" */
-export function megabytes(bytes) {
+/** "58 kB", "1.2 MB", "340 MB" */
+export function fileSize(bytes) {
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
   const size = bytes / 1e6;
   return `${size < 10 ? size.toFixed(1) : Math.round(size).toLocaleString("en")} MB`;
 }

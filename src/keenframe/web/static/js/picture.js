@@ -1,7 +1,7 @@
 // A picture: its views at strength 0, 1 and 2 blended as the slider says, and its download.
 
 import { Compare } from "./compare.js";
-import { $, Problem, ask, fail, happened, megabytes, save, say, upload } from "./page.js";
+import { $, Problem, ask, fail, happened, fileSize, save, say, upload } from "./page.js";
 
 const UNSEEN = "The picture was sharpened, but this browser cannot show it.";
 
@@ -16,19 +16,23 @@ export class PictureView {
     this.button.addEventListener("click", () => this.#save().catch(fail));
   }
 
-  /** Upload `file` and show it; `busy(text, part)` tells how far it is. */
-  async open(file, busy, signal) {
+  get strength() {
+    return Number(this.slider.value);
+  }
+
+  /** Upload `file` and show it, at first at `strength`; `busy(text, part)` tells how far it is. */
+  async open(file, busy, signal, strength = 1) {
     const name = encodeURIComponent(file.name ?? "");
     this.picture = await upload(`/api/pictures?name=${name}`, file, (part) => {
       busy(part < 1 ? "Reading the file" : "Opening the picture", part < 1 ? part : null);
     }, signal);
     const { picture, section } = this;
-    this.slider.value = 1;
+    this.slider.value = strength;
     const before = this.#view(0);
     await happened(before, "load", UNSEEN);
     if (signal.aborted) return;
     $(".file", section).textContent = picture.name || "Untitled picture";
-    $(".meta", section).textContent = `${picture.width} × ${picture.height} · ${picture.format} · ${megabytes(file.size)}`;
+    $(".meta", section).textContent = `${picture.width} × ${picture.height} · ${picture.format} · ${fileSize(file.size)}`;
     // 0 again, as the bottom of the blend; the browser has it already.
     this.views = [before.cloneNode(), document.createElement("img"), document.createElement("img")];
     for (const view of this.views) view.alt = "";
@@ -73,7 +77,7 @@ export class PictureView {
   }
 
   #blend() {
-    const strength = Number(this.slider.value);
+    const { strength } = this;
     this.output.textContent = strength.toFixed(2);
     if (strength > 1) this.#load(2).catch((error) => this.#failed(error, this.picture));
     const high = this.ready[2] === true ? Math.max(0, strength - 1) : 0;
@@ -87,7 +91,7 @@ export class PictureView {
   }
 
   #busy() {
-    const missing = this.ready[1] !== true || (Number(this.slider.value) > 1 && this.ready[2] !== true);
+    const missing = this.ready[1] !== true || (this.strength > 1 && this.ready[2] !== true);
     this.compare.wait(missing && this.ready.includes(null) ? "Sharpening …" : "");
     this.output.setAttribute("aria-busy", missing);
   }
@@ -104,7 +108,7 @@ export class PictureView {
     button.disabled = true;
     button.textContent = "Preparing …";
     try {
-      const response = await ask(`/api/pictures/${picture.id}/result?strength=${this.slider.value}`);
+      const response = await ask(`/api/pictures/${picture.id}/result?strength=${this.strength}`);
       const url = URL.createObjectURL(await response.blob());
       save(url, picture.saved_as);
       setTimeout(() => URL.revokeObjectURL(url), 60_000);

@@ -1,7 +1,7 @@
 // A video: shown as it is, sent to the queue, watched on its way, compared and saved.
 
 import { Compare } from "./compare.js";
-import { $, Problem, ask, duration, fail, happened, megabytes, save, say, upload } from "./page.js";
+import { $, Problem, ask, duration, fail, happened, fileSize, save, say, upload } from "./page.js";
 import { Pair } from "./pair.js";
 
 const POLL_MS = 500;
@@ -12,20 +12,21 @@ const SPOKEN = [0.25, 0.5, 0.75];
 const KEY = "keenframe-video";
 
 export class VideoView {
-  constructor(section, busy) {
+  /** busy: the card for what is under way; onTry(file, strength) shows a frame as a picture. */
+  constructor(section, busy, onTry) {
     this.section = section;
     this.busy = busy;
+    this.onTry = onTry;
     this.compare = new Compare($(".compare", section), $(".zoom", section), "The video, before and after");
     this.pair = new Pair(section);
     this.source = $("#video-source");
     this.slider = $("#video-strength");
-    this.slider.addEventListener("input", () => {
-      $("output", section).textContent = Number(this.slider.value).toFixed(2);
-    });
+    this.slider.addEventListener("input", () => this.#drawStrength());
     this.source.addEventListener("error", () => {
       if (this.url) this.#unplayable(true);
     });
     $("#video-go").addEventListener("click", () => this.#start().catch((error) => this.#failed(error)));
+    $("#video-try").addEventListener("click", () => this.#try().catch(fail));
     $("#video-again").addEventListener("click", () => this.#choose());
     $("#video-save").addEventListener("click", () => this.#save().catch(fail));
   }
@@ -34,15 +35,23 @@ export class VideoView {
   open(file) {
     this.file = file;
     this.url = URL.createObjectURL(file);
-    this.#title(file.name || "Untitled video", megabytes(file.size));
+    this.#title(file.name || "Untitled video", fileSize(file.size));
     this.#unplayable(false);
     this.source.src = this.url;
     this.source.addEventListener("loadedmetadata", () => {
       const { videoWidth, videoHeight, duration: length } = this.source;
-      const parts = [`${videoWidth} × ${videoHeight}`, Number.isFinite(length) ? duration(length) : "", megabytes(file.size)];
+      const parts = [`${videoWidth} × ${videoHeight}`, Number.isFinite(length) ? duration(length) : "", fileSize(file.size)];
       $(".meta", this.section).textContent = parts.filter(Boolean).join(" · ");
     }, { once: true });
     this.#choose();
+  }
+
+  /** Come back from trying a frame, with the strength that was found. */
+  resumeAt(strength) {
+    this.slider.value = strength;
+    this.#drawStrength();
+    this.section.hidden = false;
+    $("#video-try").focus();
   }
 
   /** Go on with the video that was on its way before the page was loaded anew; false when there is none. */
@@ -74,6 +83,24 @@ export class VideoView {
     this.section.hidden = true;
   }
 
+  #drawStrength() {
+    $("output", this.section).textContent = Number(this.slider.value).toFixed(2);
+  }
+
+  /** Hand over the frame that is shown. */
+  async #try() {
+    const { source } = this;
+    source.pause();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [source.videoWidth, source.videoHeight];
+    canvas.getContext("2d").drawImage(source, 0, 0);
+    const frame = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    if (!frame) throw new Problem("This browser does not hand out frames of this video.");
+    const name = `${this.file.name}, frame at ${source.currentTime.toFixed(1)} s.png`;
+    this.section.hidden = true;
+    await this.onTry(new File([frame], name, { type: frame.type }), Number(this.slider.value));
+  }
+
   #title(name, meta) {
     $(".file", this.section).textContent = name;
     $(".meta", this.section).textContent = meta;
@@ -81,7 +108,7 @@ export class VideoView {
 
   #unplayable(it_is) {
     $("#video-unplayable").hidden = !it_is;
-    this.source.hidden = it_is;
+    this.source.hidden = $("#video-try").hidden = it_is;
   }
 
   #choose() {
@@ -146,7 +173,7 @@ export class VideoView {
     $("#video-done").hidden = false;
     this.#title(job.name || "Untitled video", [
       `${job.frames.toLocaleString("en")} frames in ${duration(job.seconds)}`,
-      `strength ${job.strength.toFixed(2)}`, megabytes(job.bytes),
+      `strength ${job.strength.toFixed(2)}`, fileSize(job.bytes),
     ].join(" · "));
     this.#kept();
     $("#video-again").hidden = !this.file;

@@ -6,7 +6,8 @@ import { Problem, ask } from "./page.js";
 const MODULE = "/static/keenframe/keenframe.js";
 const GATHERING_MS = 2000;
 const CONNECTING_MS = 15_000;
-const SETTLING_MS = 120;
+const SETTLING_MS = 200;
+const PASSING = "too slow or too busy here: frames pass as they are";
 
 /** Why the browser's way is not open, or "". models: what the server has for it. */
 export async function browserObstacle(models) {
@@ -27,31 +28,32 @@ async function loaded() {
 export async function inBrowser(stream, strength, onEnd, models) {
   const keenframe = await (await loaded()).load(models, { strength });
   const handle = keenframe.attach(stream.getVideoTracks()[0]);
-  handle.done.catch((error) => onEnd(`Sharpening in the browser broke off: ${error.message}`));
+  let wanted = strength;
+  let stopped = false;
+  handle.done.catch((error) => stopped || onEnd(`Sharpening in the browser broke off: ${error.message}`));
   return {
     stream: new MediaStream([handle.track]),
-    setStrength: (value) => handle.setStrength(value),
+    setStrength: (value) => handle.setStrength((wanted = value)),
     stats: async () => {
       const stats = handle.stats();
-      return { fps: stats?.fps, delay_ms: stats?.msP50, note: stats?.level === undefined ? "" : level(stats.level, keenframe.levels) };
+      if (!stats) return {};
+      const passed = stats.levelName === "pass";
+      const note = passed ? (wanted > 0 ? PASSING : "") : `model ${stats.levelName}`;
+      return { fps: stats.fps, delay_ms: passed ? undefined : stats.msP50, note };
     },
     stop: () => {
+      stopped = true;
       handle.stop();
       keenframe.close();
     },
   };
 }
 
-/** The level in words: a model's name, or that frames pass as they are. */
-function level(given, levels) {
-  const name = typeof given === "number" ? levels[given] : given;
-  return name === "pass" ? "frames pass as they are: this computer is too slow for them" : `model ${name}`;
-}
-
 /** Send it to the relay and take what comes back; onEnd(message) when the connection breaks. */
 export async function throughRelay(stream, strength, onEnd) {
   const peer = new RTCPeerConnection();
   let call = null;
+  const seen = { frames_in: 0, passed: 0, strength };
   const leave = () => {
     peer.close();
     // keepalive: also when the page is being closed.
@@ -75,14 +77,15 @@ export async function throughRelay(stream, strength, onEnd) {
     });
     const answer = await response.json();
     call = answer.id;
-    const setStrength = later((value) => ask(`/api/relay/${call}/strength?strength=${value}`, { method: "POST" }));
+    const send = later((value) => ask(`/api/relay/${call}/strength?strength=${value}`, { method: "POST" }));
+    const setStrength = (value) => send((seen.strength = value));
     if (strength !== 1) setStrength(strength);
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     await connected(peer);
     peer.addEventListener("connectionstatechange", () => {
       if (peer.connectionState === "failed") onEnd("The connection to the relay broke.");
     });
-    return { stream: await arrived, setStrength, stats: () => received(peer), stop: leave };
+    return { stream: await arrived, setStrength, stats: () => received(peer, call, seen), stop: leave };
   } catch (error) {
     leave();
     throw error;
@@ -132,15 +135,19 @@ function connected(peer) {
   });
 }
 
-async function received(peer) {
+/** What came back of a call, and what the relay says of it; seen: the strength, and the counts at the last look. */
+async function received(peer, call, seen) {
+  const answer = await fetch(`/api/relay/${call}`).catch(() => null);
   const found = {};
   for (const report of (await peer.getStats()).values()) {
-    if (report.type === "inbound-rtp" && report.kind === "video") {
-      found.fps = report.framesPerSecond;
-      if (report.frameWidth) found.size = [report.frameWidth, report.frameHeight];
-    } else if (report.type === "candidate-pair" && report.nominated && report.currentRoundTripTime !== undefined) {
-      found.note = `round trip of the network ${Math.round(report.currentRoundTripTime * 1000)} ms`;
-    }
+    if (report.type !== "inbound-rtp" || report.kind !== "video") continue;
+    found.fps = report.framesPerSecond;
+    if (report.frameWidth) found.size = [report.frameWidth, report.frameHeight];
   }
-  return found;
+  if (!answer?.ok) return found;
+  const { frames_in, passed, processing_ms } = await answer.json();
+  const mostly = passed - seen.passed > (frames_in - seen.frames_in) / 2;
+  Object.assign(seen, { frames_in, passed });
+  if (mostly) return { ...found, note: seen.strength > 0 ? PASSING : "" };
+  return { ...found, delay_ms: processing_ms ?? undefined };
 }

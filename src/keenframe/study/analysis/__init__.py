@@ -1,0 +1,1 @@
+"""Answers in, opinion scores and a report out."""

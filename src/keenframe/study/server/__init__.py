@@ -1,0 +1,1 @@
+"""The raters' page and its API, by Starlette and uvicorn: the extra `web`."""
