@@ -161,6 +161,12 @@ class Recorder:
         """Forget what was kept, as once a call has settled."""
         self._kept = {}
 
+    def set(self, strength: float | None = None) -> None:
+        self._inner.set(strength)
+
+    def stats(self) -> dict[str, Any]:
+        return self._inner.stats()
+
     def close(self) -> None:
         self._inner.close()
 

@@ -16,6 +16,7 @@ from aiortc.rtp import RtcpSrPacket
 
 from keenframe.frame import Frame
 from keenframe.rtc import hooks
+from keenframe.sharpener import check_strength
 
 
 class PassThrough:
@@ -23,11 +24,18 @@ class PassThrough:
 
     def __init__(self) -> None:
         self.frames = 0
+        self.strength = 1.0
         self.closed = False
 
     def sharpen(self, frame: Frame, dropped: int = 0) -> Frame:
         self.frames += 1
         return frame
+
+    def set(self, strength: float | None = None) -> None:
+        self.strength = self.strength if strength is None else check_strength(strength)
+
+    def stats(self) -> dict[str, Any]:
+        return {"strength": self.strength}
 
     def close(self) -> None:
         self.closed = True

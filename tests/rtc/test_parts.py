@@ -11,7 +11,7 @@ import pytest
 from keenframe.errors import InputError
 from keenframe.rtc.clock import SenderClock, SentReports
 from keenframe.rtc.numbering import Unwrapper
-from keenframe.rtc.rate import DownlinkEstimate, UplinkEstimate
+from keenframe.rtc.rate import DownlinkEstimate, LossReports, UplinkEstimate
 from keenframe.rtc.sdp import Bitrates, check_offer, with_bitrates
 from keenframe.rtc.view import Enlarger, View
 
@@ -185,6 +185,8 @@ def test_a_busy_machine_does_not_take_bitrate_from_a_free_line() -> None:
     line = Line(100_000, stalls_ms=80)
     line.run(30)
     assert line.uplink.target_kbps == 3000
+    assert line.uplink.shown_loss(0.05) == 0.05 and line.uplink.shown_loss(0.3) == 0.3
+    assert line.uplink.shown_loss(0.15) == 0.09, "browsers hold their bitrate"
 
 
 def test_a_narrow_line_is_filled_and_not_flooded() -> None:
@@ -194,31 +196,50 @@ def test_a_narrow_line_is_filled_and_not_flooded() -> None:
     line.run(60)
     assert 300 < line.uplink.target_kbps < 700
     assert line.worst_ms < 500
+    line.limit_kbps = line.uplink.target_kbps / 2
+    line.run(3)
+    assert line.uplink.shown_loss(0.15) == 0.15, "the line is full"
     line.limit_kbps = 5000
     line.run(60)
     assert line.uplink.target_kbps == 3000
 
 
+def test_losses_are_reported_as_their_sender_is_to_see_them() -> None:
+    reports = LossReports(lambda lost: lost if lost > 0.25 else min(lost, 0.09))
+    assert reports.report(65000, 7) == 0.0 and reports.total == 0
+    assert reports.report(65100, 12) == 0.05 and reports.total == 5
+    assert reports.report(65200, 27) == 0.09 and reports.total == 14, "15 of 100"
+    assert reports.report(65300, 67) == 0.4 and reports.total == 54, "40 of 100"
+    assert reports.report(65300, 60) == 0.0 and reports.total == 47, "seven came late"
+    assert reports.report(464, 160) == pytest.approx(100 / 700, abs=0.06) and reports.highest == 65536 + 464
+    assert reports.report(464, 160) == 0.0
+
+
 def test_the_downlink_rises_while_all_is_well_and_gives_way_to_queues_and_losses() -> None:
     downlink = DownlinkEstimate(Bitrates(100, 1000, 3000))
-    assert downlink.take(800) == 800
+    highest, lost = 65000, 0
+
+    def reports(round_trip_ms: float, part: float, packets: int = 100) -> int:
+        nonlocal highest, lost
+        for _ in range(packets // 20):
+            downlink.report(round_trip_ms, highest & 0xFFFF, lost)
+            highest, lost = highest + 20, lost + round(20 * part)
+        downlink.report(round_trip_ms, highest & 0xFFFF, lost)
+        return downlink.target_bps
+
+    assert downlink.take(500_000) == 500_000
     downlink.ask(300)
-    for _ in range(20):
-        downlink.report(30, 0.0)
-    assert downlink.target_bps == 1_000_000, "no further than what has been tried"
+    assert reports(30, 0.0, 2000) == 1_000_000, "no further than what has been tried"
     downlink.take(2_000_000)
-    downlink.report(30, 0.0)
-    assert downlink.target_bps == 1_150_000
-    downlink.report(200, 0.0)
-    assert downlink.target_bps > 1_150_000, "one late report says nothing"
+    assert reports(30, 0.0) == 1_080_000
+    assert reports(30, 0.5, 20) == 1_080_000, "ten of twenty may be lost by chance"
+    assert reports(30, 0.0, 80) == 1_080_000, "ten of a hundred: it stays"
+    downlink.report(200, highest & 0xFFFF, lost)
+    assert reports(30, 0.0) > 1_080_000, "one late report says nothing"
     downlink.ask(400_000)
-    downlink.report(180, 0.0)
-    assert downlink.target_bps == 400_000
-    for _ in range(5):
-        downlink.report(30, 0.0)
-    before = downlink.target_bps
-    downlink.report(30, 0.2)
-    assert downlink.target_bps == pytest.approx(0.9 * before, rel=0.01)
-    for _ in range(100):
-        downlink.report(30, 0.5)
-    assert downlink.target_bps == 100_000
+    assert reports(180, 0.0) == 400_000
+    before = reports(30, 0.0, 500)
+    assert before > 500_000
+    assert reports(30, 0.2) == before, "lost by radio"
+    assert reports(30, 0.4) == pytest.approx(0.8 * before, rel=0.01)
+    assert reports(30, 0.5, 5000) == 100_000

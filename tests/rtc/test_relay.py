@@ -74,6 +74,7 @@ def test_pictures_come_back_and_a_size_may_change_on_the_way(party: Party) -> No
         await client.close()
         await until(lambda: not relay.stats()["peers"], "end of the call")
         assert relay.stats()["ended"] == {"the participant left": 1}
+        assert relay.stats()["counters"]["frames_out"] >= numbers["counters"]["frames_out"] > 0
 
     party.run(work())
 
@@ -174,6 +175,56 @@ def test_a_sharpener_that_fails_lets_pictures_through(party: Party) -> None:
         assert numbers["counters"]["errors"] and "out of order" in numbers["last_error"]
 
     party.run(work())
+
+
+def test_the_strength_of_a_call_may_change(party: Party) -> None:
+    async def work() -> None:
+        made: list[PassThrough] = []
+
+        def make(stats: object) -> PassThrough:
+            made.append(PassThrough())
+            return made[-1]
+
+        relay = party.relay(make_sharpener=make)
+        await party.client(sound=False).call(relay.answer)
+        (id,) = relay.stats()["participants"]
+        assert relay.set_strength(id, 0.5) and made[0].strength == 0.5
+        assert relay.stats()["participants"][id]["strength"] == 0.5
+        with pytest.raises(InputError, match="strength is 3"):
+            relay.set_strength(id, 3)
+        assert not relay.set_strength("nobody", 1.0)
+        assert await relay.disconnect(id) and not await relay.disconnect(id)
+        assert not relay.set_strength(id, 1.0) and made[0].closed
+
+    party.run(work())
+
+
+def test_whoever_gives_up_while_a_model_loads_leaves_nothing(party: Party) -> None:
+    async def work() -> None:
+        loading, made = threading.Event(), PassThrough()
+
+        def make(stats: object) -> PassThrough:
+            loading.wait()
+            return made
+
+        relay = party.relay(make_sharpener=make, peers=1)
+        client = party.client(sound=False)
+        calling = asyncio.ensure_future(client.call(relay.answer))
+        await asyncio.sleep(0)
+        while not threading_waits(loading):
+            await asyncio.sleep(0.01)
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        loading.set()
+        await until(lambda: made.closed, "end of the sharpener")
+        await party.client(sound=False).call(relay.answer)
+
+    party.run(work())
+
+
+def threading_waits(event: threading.Event) -> bool:
+    """Whether some thread waits for the event."""
+    return bool(event._cond._waiters)  # type: ignore[attr-defined]
 
 
 def test_a_sharpener_that_cannot_be_made_refuses_the_call(party: Party) -> None:

@@ -104,6 +104,7 @@ def test_help_names_the_commands() -> None:
         "patches",
         "pairs",
         "render",
+        "pages",
         "leaks",
         "bank",
         "fit",
@@ -111,6 +112,7 @@ def test_help_names_the_commands() -> None:
         "reproduce",
         "export",
         "evaluate",
+        "results-page",
     )
     assert all(name in text for name in commands)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from keenframe.errors import InputError
 from keenframe.evaluate.svg import Series, lines
 
 HISTORY = "history.jsonl"
+_POINTS = 120
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -44,7 +47,7 @@ def curves(records: list[dict[str, Any]], standalone: bool = False) -> list[str]
     charts = []
     train = [record for record in records if record["event"] == "train" and "loss" in record]
     if train:
-        loss = Series("loss", [(record["step"], record["loss"]) for record in train])
+        loss = Series("loss", _thinned([(record["step"], record["loss"]) for record in train]))
         charts.append(lines([loss], "Loss", "step", "", width=560, height=280, standalone=standalone))
     validations = [record for record in records if record["event"] == "validation" and record.get("quality")]
     if validations:
@@ -71,3 +74,10 @@ def curves(records: list[dict[str, Any]], standalone: bool = False) -> list[str]
                     )
                 )
     return charts
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most about 120 points: means over equal runs of them."""
+    run = max(1, len(points) // _POINTS)
+    groups = [points[start : start + run] for start in range(0, len(points), run)]
+    return [(fmean(x for x, _ in group), fmean(y for _, y in group)) for group in groups]

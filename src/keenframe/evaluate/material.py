@@ -163,6 +163,7 @@ def read_clip(path: Path, frames: int, shrink: int = 1, gray: bool = False, mult
     pixels a side.
     """
     source = Source(path)
+    source.video.codec_context.thread_count = 1  # as many items are measured at once as there are processors
     clip: list[Frame] = []
     try:
         for decoded in source:

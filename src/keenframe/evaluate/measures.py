@@ -20,7 +20,10 @@ class Measure:
 
     def text(self, value: float | None, signed: bool = False) -> str:
         """The value with its decimals; a dash for None."""
-        return "–" if value is None else f"{value:{'+' if signed else ''}.{self.decimals}f}"
+        if value is None:
+            return "–"
+        rounded = round(value, self.decimals) + 0.0  # no minus before a zero
+        return f"{rounded:{'+' if signed else ''}.{self.decimals}f}"
 
 
 _ALL = (

@@ -24,10 +24,11 @@ nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:18px 0 0;font-size:14px}
 font-variant-numeric:tabular-nums}caption{text-align:left;padding-bottom:6px}
 th,td{padding:5px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left;padding-left:4px}
-thead th{color:var(--soft);font-weight:600;vertical-align:bottom}thead small{font-weight:400}
+thead th{color:var(--soft);font-weight:600;vertical-align:top}thead small{font-weight:400}
 td small{color:var(--soft);display:block}td.best{font-weight:700}tr.mine td:first-child{font-weight:700}
 figure{margin:0}.crops{display:grid;gap:10px;margin:8px 0 22px}
-.crops img{width:100%;display:block;image-rendering:pixelated;border-radius:4px;background:var(--card)}
+.crops img{width:100%;display:block;image-rendering:pixelated;border-radius:4px;background:var(--card);
+outline:1px solid var(--line)}
 figcaption{font-size:13px;padding-top:3px}figcaption b{color:var(--ink);font-weight:600}
 svg{max-width:100%;height:auto}.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(430px,1fr));gap:20px;
 align-items:start}

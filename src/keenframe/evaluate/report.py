@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from keenframe.evaluate import page
@@ -15,6 +16,7 @@ from keenframe.evaluate.run import write_text
 from keenframe.evaluate.stills import PRISTINE, Record, Runner
 from keenframe.evaluate.summary import ALL, Values, gain
 from keenframe.evaluate.svg import Series, lines, strips
+from keenframe.metrics import CEILING_DB
 
 REPORT = "report.html"
 _FIDELITY = (
@@ -80,7 +82,11 @@ class Report:
             for name, entry in arguments["models"].items()
         ]
         links = [("overview", "Overview"), *((f"preset-{name}", name) for name in self._results)]
-        links += [("failures", "Failures"), ("meanings", "What is measured")]
+        links.append(("failures", "Failures"))
+        links += [("speed", "Speed")] if self._speed else []
+        links += [("training", "Training")] if self._histories else []
+        links += [("problems", "Not measured")] if summary["problems"] else []
+        links.append(("meanings", "What is measured"))
         of = "their luma alone" if arguments["luma"] else "in colour"
         return "\n".join(
             [
@@ -105,13 +111,7 @@ class Report:
         for preset, by_category in self._results.items():
             cells = []
             for method in self._methods:
-                values = by_category[ALL].get(method, {})
-                value = values.get("psnr_gain")
-                if value is None:
-                    cells.append(page.cell("–"))
-                    continue
-                note = MEASURES["ssim_gain"].text(values["ssim_gain"], signed=True)
-                cells.append(page.cell(f"{value:+.2f}", note, tint=value / 3))
+                cells.append(_gain_cell(by_category[ALL], method))
             rows.append((preset, False, cells))
         return page.heading(2, "Overview", "overview") + page.table(head, rows)
 
@@ -161,7 +161,7 @@ class Report:
         """The best value among the methods; of what has no better side, none."""
         better = MEASURES[name].better
         values = [own[name] for method, own in methods.items() if name in own and method != PRISTINE]
-        if better == "near" or len(values) < 2:
+        if better == "near" or not values or min(values) == max(values):
             return None
         return max(values) if better == "more" else min(values)
 
@@ -175,8 +175,13 @@ class Report:
         for method in (INPUT, *self._methods):
             values = sorted(r["scores"][method]["ssim_y"] for r in records if method in r["scores"])
             if len(values) > 3:
-                share = [(value, 100 * (1 - index / len(values))) for index, value in enumerate(values)]
-                series.append(Series(method, [*share, (values[-1], 0.0)]))
+                share = [100 * (1 - index / len(values)) for index in range(len(values) + 1)]
+                steps = [
+                    point
+                    for value, pair in zip(values, pairwise(share), strict=True)
+                    for point in ((value, y) for y in pair)
+                ]
+                series.append(Series(method, steps))
         if series:
             title = "Share of items above an SSIM-Y"
             charts.append(lines(series, title, "SSIM-Y; dashed: 0.9", "%", width=520, height=300, mark=0.9))
@@ -190,13 +195,7 @@ class Report:
         rows = []
         for method in self._methods:
             if method in by_category[ALL]:
-                cells = []
-                for name in names:
-                    values = by_category[name].get(method, {})
-                    value = values.get("psnr_gain")
-                    note = MEASURES["ssim_gain"].text(values.get("ssim_gain"), signed=True)
-                    text = MEASURES["psnr_gain"].text(value, signed=True)
-                    cells.append(page.cell(text, note, tint=(value or 0.0) / 3))
+                cells = [_gain_cell(by_category[name], method) for name in names]
                 rows.append((method, method in self._models, cells))
         return page.heading(3, "By category") + page.table(head, rows)
 
@@ -300,3 +299,16 @@ class Report:
             + page.definitions(pairs)
             + page.paragraph(f"Made with {versions}.", soft=True)
         )
+
+
+def _gain_cell(methods: dict[str, Values], method: str) -> str:
+    """A method's gains. Where the input is the pristine picture itself there is none: how little it is touched."""
+    values = methods.get(method, {})
+    if "psnr_gain" not in values:
+        return page.cell("–")
+    if methods[INPUT]["psnr_y"] >= CEILING_DB:
+        return page.cell(MEASURES["to_input"].text(values["to_input"]), "to the input")
+    note = MEASURES["ssim_gain"].text(values["ssim_gain"], signed=True)
+    return page.cell(
+        MEASURES["psnr_gain"].text(values["psnr_gain"], signed=True), note, tint=values["psnr_gain"] / 3
+    )

@@ -24,7 +24,7 @@ from keenframe.evaluate.methods import (
     on_pixels,
     unsharp_mask,
 )
-from keenframe.evaluate.presets import Preset
+from keenframe.evaluate.presets import Preset, choose_presets
 from keenframe.metrics import character_error_rate
 from keenframe.sharpener import Sharpener
 
@@ -69,6 +69,13 @@ class Runner:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._sharpeners: dict[str, Sharpener] = {}
+        self._presets: dict[str, Preset] = {}
+
+    def preset(self, name: str) -> Preset:
+        """A preset by name, looked up once."""
+        if name not in self._presets:
+            self._presets[name] = choose_presets([name])[0]
+        return self._presets[name]
 
     def sharpener(self, method: Method) -> Sharpener:
         """The model of a method."""

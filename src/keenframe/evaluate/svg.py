@@ -109,7 +109,7 @@ def lines(
     xs = [x for one in series for x, _ in one.points] + ([mark] if mark is not None else [])
     ys = [y for one in series for _, y in one.points] + [s.level for s in series if s.level is not None]
     legend, legend_rows = _legend([one.label for one in series], width)
-    left, right, top, bottom = 56.0, 14.0, 32.0 + 20 * legend_rows + (14 if y_title else 0), 44.0
+    left, right, top, bottom = 56.0, 28.0, 32.0 + 20 * legend_rows + (14 if y_title else 0), 44.0
     x_low, x_high, x_ticks = _scale(min(xs), max(xs), tight=True)
     y_low, y_high, y_ticks = _scale(min(ys), max(ys))
     across = _Mapper(x_low, x_high, left, width - right)
@@ -187,7 +187,12 @@ def bars(
                     f'fill="{COLOURS[number % len(COLOURS)]}"/>'
                 )
                 figure = f"{value:{'+' if signed else ''}.{decimals}f}"
-                parts.append(f'<text class="soft" x="{end + 5:.1f}" y="{at + thick - 3:.1f}">{figure}</text>')
+                # Beyond the bar's end; of one to the left where there is room before the names.
+                beside = value < 0 and start - left > 45
+                x, anchor = (start - 5, "end") if beside else (end + 5, "start")
+                parts.append(
+                    f'<text class="soft" x="{x:.1f}" y="{at + thick - 3:.1f}" text-anchor="{anchor}">{figure}</text>'
+                )
     return picture(width, bottom + 40, parts, title, standalone)
 
 

@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Event
 from keenframe.errors import EngineError, KeenframeError
 from keenframe.evaluate.clips import measure_clip
 from keenframe.evaluate.material import File
-from keenframe.evaluate.presets import Preset, choose_presets
+from keenframe.evaluate.presets import Preset
 from keenframe.evaluate.stills import Plan, Record, Runner, measure_picture
 
 # Stands for the folder of degraded twins, which no preset made.
@@ -116,7 +116,7 @@ def measure(task: Task, preset: str, runner: Runner) -> Record:
         "preset": preset, "name": file.name, "category": file.category, "digest": task.digest,
     }  # fmt: skip
     try:
-        chosen = GIVEN if preset == GIVEN.name else choose_presets([preset])[0]
+        chosen = GIVEN if preset == GIVEN.name else runner.preset(preset)
         record |= (measure_clip if file.clip else measure_picture)(file, chosen, runner)
         for method, message in record.pop("failed").items():
             record.setdefault("failed", {})[method] = message

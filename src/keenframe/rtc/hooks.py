@@ -15,7 +15,7 @@ from keenframe.errors import EngineError
 from keenframe.rtc.assembly import FrameAssembler, Retransmissions
 from keenframe.rtc.clock import SenderClock, SentReports
 from keenframe.rtc.encoding import ForwardedSound, VideoEncoder
-from keenframe.rtc.rate import DownlinkEstimate, UplinkEstimate
+from keenframe.rtc.rate import DownlinkEstimate, LossReports, UplinkEstimate
 
 if TYPE_CHECKING:
     from aiortc import RTCRtpReceiver, RTCRtpSender
@@ -66,13 +66,35 @@ def follow_reports(sender: RTCRtpSender, downlink: DownlinkEstimate, clock: Sent
             for report in packet.reports:
                 round_trip_ms = clock.round_trip_ms(report.lsr, report.dlsr)
                 if report.ssrc == sender._ssrc and round_trip_ms is not None:
-                    downlink.report(round_trip_ms, report.fraction_lost / 256)
+                    downlink.report(round_trip_ms, report.highest_sequence, report.packets_lost)
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
             with contextlib.suppress(ValueError):
                 downlink.ask(unpack_remb_fci(packet.fci)[0])
         await handle(packet)
 
     sender._handle_rtcp_packet = handle_reports  # type: ignore[method-assign]
+
+
+def report_losses(receiver: RTCRtpReceiver, uplink: UplinkEstimate) -> None:
+    """Let the sender of what `receiver` gets hear of losses what `uplink` shows of them.
+
+    A browser adds the losses of all its streams up: it takes this for each of them.
+    """
+    send = receiver._send_rtcp
+    losses: dict[int, LossReports] = {}
+
+    async def send_report(packet: AnyRtcpPacket) -> None:
+        from aiortc.rtp import RtcpRrPacket
+
+        if isinstance(packet, RtcpRrPacket):
+            for report in packet.reports:
+                seen = losses.setdefault(report.ssrc, LossReports(uplink.shown_loss))
+                lost = seen.report(report.highest_sequence, report.packets_lost)
+                report.fraction_lost, report.packets_lost = min(255, round(256 * lost)), seen.total
+                report.highest_sequence = seen.highest
+        await send(packet)
+
+    receiver._send_rtcp = send_report  # type: ignore[method-assign]
 
 
 def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock) -> SentReports:

@@ -54,8 +54,8 @@ class Peer:
         self._encoder: VideoEncoder | None = None
         self._assembler: FrameAssembler | None = None
         self._asked: Retransmissions | None = None
-        self._uplink: UplinkEstimate | None = None
-        self._downlink: DownlinkEstimate | None = None
+        self._uplink = UplinkEstimate(options.bitrates)
+        self._downlink = DownlinkEstimate(options.bitrates)
         self._loop = asyncio.get_running_loop()
         self._stream = PictureStream(
             sharpener, stats, options.view, self._from_thread, self._request_key_frame, self.id
@@ -92,14 +92,15 @@ class Peer:
         await asyncio.shield(self._end(why))
 
     def stats(self) -> dict[str, Any]:
-        """`Stats.snapshot`, and before it the connection's state, sizes, and what was lost and asked for."""
+        """State, sizes and bitrates of the connection, the sharpener's stats, `Stats.snapshot`, what was lost."""
         assembler, encoder, asked = self._assembler, self._encoder, self._asked
         numbers: dict[str, Any] = {
             "state": self._connection.connectionState,
             "size_in": self._stream.size_in,
             "size_out": self._stream.size_out,
-            "uplink_kbps": round(self._uplink.target_kbps) if self._uplink else 0,
-            "downlink_kbps": round(self._downlink.target_bps / 1000) if self._downlink else 0,
+            "uplink_kbps": round(self._uplink.target_kbps),
+            "downlink_kbps": round(self._downlink.target_bps / 1000),
+            **self._stream.sharpener.stats(),
             **self._stats.snapshot(),
         }
         counters = numbers["counters"]
@@ -128,6 +129,7 @@ class Peer:
                 self._take_pictures(transceiver)
             else:
                 self._take_sounds(transceiver)
+            hooks.report_losses(transceiver.receiver, self._uplink)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
 
     def _take_pictures(self, transceiver: RTCRtpTransceiver) -> None:
@@ -140,14 +142,12 @@ class Peer:
         def deliver(encoded: EncodedFrame) -> None:
             self._stream.put(encoded._replace(timestamp=clock.unwrap(encoded.timestamp)))
 
-        self._downlink = downlink = DownlinkEstimate(self._options.bitrates)
         self._assembler = FrameAssembler(codecs, deliver)
-        self._encoder = VideoEncoder(codec.name, downlink.take)
-        self._uplink = UplinkEstimate(self._options.bitrates)
+        self._encoder = VideoEncoder(codec.name, self._downlink.take)
         hooks.receive_video(transceiver.receiver, self._assembler, self._asked, self._uplink)
         hooks.send_with(transceiver.sender, self._encoder)
         reports = hooks.keep_time(transceiver.receiver, transceiver.sender, clock)
-        hooks.follow_reports(transceiver.sender, downlink, reports)
+        hooks.follow_reports(transceiver.sender, self._downlink, reports)
         transceiver.sender.replaceTrack(self._pictures)
 
     def _take_sounds(self, transceiver: RTCRtpTransceiver) -> None:

@@ -99,8 +99,7 @@ class Relay:
         self._arriving += 1
         try:
             stats = Stats()
-            # Loading models takes its time.
-            sharpener = await asyncio.to_thread(self._make_sharpener, stats)
+            sharpener = await self._sharpener(stats)
             peer = Peer(sharpener, stats, self._options, self._gone)
             self._peers[peer.id] = peer
         finally:
@@ -151,6 +150,16 @@ class Relay:
             "participants": peers,
         }
 
+    async def _sharpener(self, stats: Stats) -> LiveSharpener:
+        """A new participant's sharpener, made in a thread, since loading models takes its time."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._make_sharpener, stats))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # Whoever called has gone; what is being made is freed once it is there.
+            making.add_done_callback(_close_made)
+            raise
+
     def _admit(self) -> None:
         if self._closed:
             raise RelayFull("the relay is closing; start it again")
@@ -164,7 +173,15 @@ class Relay:
 
     def _gone(self, peer: Peer) -> None:
         self._peers.pop(peer.id, None)
+        # What is counted never becomes less.
+        self._counters.update(peer.stats()["counters"])
         self._ended[peer.end or "closed"] += 1
+
+
+def _close_made(making: asyncio.Future[LiveSharpener]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        # It may wait for a model that is being compiled.
+        asyncio.get_running_loop().run_in_executor(None, making.result().close)
 
 
 def check_installed() -> None:

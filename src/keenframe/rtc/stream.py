@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Full, Queue
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from keenframe.frame import Frame
 from keenframe.live.mailbox import Mailbox
@@ -30,6 +30,9 @@ class LiveSharpener(Protocol):
 
     def set(self, strength: float | None = None) -> None:
         """Another strength, 0..2, as soon as it is ready. InputError for any other."""
+
+    def stats(self) -> dict[str, Any]:
+        """What it does now, such as level_name; ready for JSON."""
 
     def close(self) -> None:
         """Free what it holds."""
@@ -56,7 +59,7 @@ class PictureStream:
         request_key_frame: Callable[[], None],
         name: str = "",
     ) -> None:
-        self._sharpener = sharpener
+        self.sharpener = sharpener
         self._stats = stats
         self._deliver = deliver
         self._request_key_frame = request_key_frame
@@ -85,7 +88,7 @@ class PictureStream:
 
     def set_strength(self, strength: float) -> None:
         """As `LiveSharpener.set`."""
-        self._sharpener.set(strength=strength)
+        self.sharpener.set(strength=strength)
 
     def close(self) -> None:
         """Stop both threads, wait for them, and free the sharpener."""
@@ -95,7 +98,7 @@ class PictureStream:
         self._decoded.close()
         for thread in self._threads:
             thread.join()
-        self._sharpener.close()
+        self.sharpener.close()
 
     def _clear(self) -> int:
         cleared = 0
@@ -128,7 +131,7 @@ class PictureStream:
         large = self._enlarge(picture)
         self.size_out = large.width, large.height
         try:
-            result = self._sharpener.sharpen(Frame.from_av(large), dropped).to_av()
+            result = self.sharpener.sharpen(Frame.from_av(large), dropped).to_av()
         except Exception as error:
             # A call goes on unsharpened rather than not at all.
             self._stats.error(f"a frame could not be sharpened: {error}")

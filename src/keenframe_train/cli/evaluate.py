@@ -1,4 +1,4 @@
-"""`evaluate`: what a model is worth, through the runtime that users run."""
+"""`evaluate`, `results-page`: what a model is worth, through the runtime that users run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from keenframe_train.cli.options import Data, out
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(evaluate)
+    app.command()(results_page)
 
 
 def evaluate(
@@ -46,3 +47,22 @@ def evaluate(
         readme,
     )
     out.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def results_page(
+    root: Annotated[Path, typer.Option(help="A checkout of keenframe.")] = Path(),
+    crops: Annotated[
+        bool,
+        typer.Option("--crops", help="Make the pictures of the page anew, too: needs the models' engine."),
+    ] = False,
+) -> None:
+    """Write docs/results.md, its charts and the model cards from the files in benchmarks/results."""
+    from keenframe_train.page.own import make_crops
+    from keenframe_train.page.write import write_pages
+
+    if crops:
+        out.print(f"{len(make_crops(root))} pictures")
+    changed = write_pages(root)
+    for path in changed:
+        out.print(str(path), soft_wrap=True, markup=False, highlight=False)
+    out.print(f"{len(changed)} files changed")

@@ -21,7 +21,8 @@ from keenframe_train.data.codecs import Codec, CodecSetting, luma_frame, luma_of
 from keenframe_train.data.degradations import GaussianBlur, Kernel, resize
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings for every clip otherwise
-av.logging.set_level(av.logging.PANIC)  # concealed losses are wanted, not worth a line each
+# PyAV's logging stays off, as it is by default: once a level is set, a decoder that is freed before its end can wait
+# for ever for threads that want Python's lock to log.
 
 Uint8 = NDArray[np.uint8]
 

@@ -60,7 +60,7 @@ export function canvasTrack(width = 320, height = 240, fps = 30) {
 }
 
 /** Wait until `check` gives something, for at most `patience` milliseconds. */
-export async function until(check, patience = 20000) {
+export async function until(check, patience = 60000) {
   const end = performance.now() + patience;
   for (;;) {
     const found = await check();

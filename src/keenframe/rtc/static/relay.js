@@ -75,9 +75,10 @@ async function show({ id, pc }) {
   if (!numbers) return stop(response ? "The relay ended the call." : "The relay does not answer.", true);
   const size = numbers.size_out ? numbers.size_out.join(" × ") : "–";
   const delay = numbers.latency_ms.p50 ?? 0;
-  const held = numbers.counters.sharpened ? "" : ", not sharpened yet";
-  say(`${pc.connectionState}: ${size}, ${numbers.fps_out.toFixed(0)} frames a second, ` +
-      `${delay.toFixed(0)} ms in the relay${held}`);
+  const level = numbers.level_name;
+  const how = level === "pass" ? "not sharpened: this computer is too busy" : level ? `sharpened by ${level}` : "";
+  say([`${pc.connectionState}: ${size}`, `${numbers.fps_out.toFixed(0)} frames a second`,
+       `${delay.toFixed(0)} ms in the relay`, how].filter(Boolean).join(", "));
 }
 
 function leave({ id, pc, stream, timer }) {
