@@ -63,8 +63,8 @@ def _intro(s: Sources) -> str:
         lines.append(
             f"Measured on {count} in colour, {about['machine']}, "
             + ", ".join(f"{name} {about['versions'][name]}" for name in ("openvino", "onnxruntime", "av"))
-            + ". The validation pictures also chose among training runs: read the figures as a tuning score. The README's "
-            "table is of "
+            + ". The validation pictures also chose among training runs: read the figures as a tuning score. The "
+            "README's table is of "
             + ("all of them, " if arguments["limit"] is not None else "the same ones, ")
             + "and of their luma alone.\n"
         )
