@@ -14,6 +14,7 @@ from keenframe.errors import KeenframeError
 from keenframe_train.errors import TrainError
 
 THREADS = 2
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
 class Part(StrEnum):
@@ -25,6 +26,7 @@ class Part(StrEnum):
     report = "report"
 
 
+@app.command()
 def compare(
     data: Annotated[Path, typer.Option(help="Folder of pictures with val/ inside.")],
     weights: Annotated[Path | None, typer.Option(help="Folder with the weights of others.")] = None,
@@ -41,7 +43,7 @@ def compare(
     """Compare keenframe's models with others: quality on damaged pictures, and time. Goes on where it was stopped."""
     from benchmarks.machine import describe
     from benchmarks.peers.methods import INPUT, all_methods
-    from benchmarks.peers.quality import KINDS, measure_all
+    from benchmarks.peers.quality import KINDS, item_name, measure_all
     from benchmarks.peers.speed import jobs, measure_speed
     from keenframe.cli.bench import parse_size
     from keenframe.evaluate.run import Run, write_text
@@ -68,7 +70,7 @@ def compare(
         if only in (Part.all, Part.quality):
             records = measure_all(files, kinds, line, run)
         else:
-            records = run.records((each, file.path.name) for file in files for each in kinds)
+            records = run.records((each, item_name(file)) for file in files for each in kinds)
     finally:
         run.close()
     if only in (Part.all, Part.speed):
@@ -114,8 +116,6 @@ def _json(content: Any) -> str:
 def main() -> None:
     """Entry point: errors that have an explanation are one line."""
     try:
-        app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-        app.command()(compare)
         app()
     except (KeenframeError, TrainError) as error:
         print(f"benchmarks.peers: {error}", file=sys.stderr)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from keenframe import Sharpener
-from keenframe.zoo.store import list_models
+from keenframe.zoo.store import find_model, list_models, read_spec
 from keenframe_train.export.onnx_file import trace
 
 Uint8 = NDArray[np.uint8]
@@ -96,8 +96,7 @@ def all_methods(weights: Path | None, models: Sequence[str], threads: int) -> Li
     names = [spec.name for spec in list_models()]
     embedded = [name if name.endswith("-int8") else f"{name}-float" for name in names]
     for name in dict.fromkeys([*embedded, *models]):
-        model = Ours(name, threads)
-        spec = model.sharpener.spec
+        model, spec = Ours(name, threads), read_spec(find_model(name))
         about = f"{spec.role}, {spec.precision}, {spec.parameters / 1e3:.0f} k parameters"
         color: Color = "luma" if spec.color == "luma" else "rgb"
         ours = spec.role == "flagship"

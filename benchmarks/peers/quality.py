@@ -118,14 +118,14 @@ def measure_all(
         row = bar.add_task("quality", total=len(tasks), note="")
         for file, kind in tasks:
             digest = _digest(file.path)
-            if not run.known(kind, file.path.name, digest):
+            if not run.known(kind, item_name(file), digest):
                 bar.update(row, note=f"{file.path.name} {kind}")
                 case = make_case(file, kind)
                 scores, failed = measure(case, line.methods)
                 run.add(
                     {
                         "preset": kind,
-                        "name": file.path.name,
+                        "name": item_name(file),
                         "category": file.category,
                         "digest": digest,
                         "scores": scores,
@@ -133,7 +133,12 @@ def measure_all(
                     }
                 )
             bar.advance(row)
-    return run.records((kind, file.path.name) for file, kind in tasks)
+    return run.records((kind, item_name(file)) for file, kind in tasks)
+
+
+def item_name(file: ImageFile) -> str:
+    """A picture's name in the journal: two categories may have files of one name."""
+    return f"{file.category}/{file.path.name}"
 
 
 def _digest(path: Path) -> str:

@@ -172,7 +172,8 @@ def _panel(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _untangle(panel: Any, renderer: Any) -> None:
-    """Move each name to the first place beside its point where it covers no other name and no point."""
+    """Move each name to the first place beside its point inside the panel where it covers no other name and no
+    point."""
     from matplotlib.transforms import Bbox
 
     points = {
@@ -185,7 +186,8 @@ def _untangle(panel: Any, renderer: Any) -> None:
             text.set_position(place)
             text.set_horizontalalignment("left" if place[0] > 0 else "right")
             box = text.get_window_extent(renderer)
-            if not any(box.overlaps(other) for other in others):
+            inside = panel.bbox.x0 <= box.x0 and box.x1 <= panel.bbox.x1
+            if inside and not any(box.overlaps(other) for other in others):
                 break
         taken.append(box)
 

@@ -22,6 +22,7 @@ from keenframe_train.export.portable import condition_network, networks_of
 
 from .conftest import picture
 from .test_cli import run
+from .test_cli_export import KEEN, run_of
 
 NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert", "ncnn": "ncnn"}
 
@@ -176,6 +177,16 @@ def test_the_command(tmp_path: Path) -> None:
         "keen-x2.json",
         "keen-x2.onnx",
     ]
+
+
+def test_a_run_becomes_files_in_another_format(data: Path, tmp_path: Path) -> None:
+    run_of(KEEN, tmp_path / "run", seed=1)
+    arguments = ["--data", str(data), "--to", "onnx", "--size", "64x64", "--no-int8"]
+    done = run("export", "run", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "models/tiny.onnx").exists()
+    card = json.loads((tmp_path / "models/tiny-onnx-64x64/tiny.json").read_text())
+    assert card["model"]["name"] == "tiny" and card["files"][0]["difference"] <= 1e-4
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_a_page_without_https_elsewhere(page: Page) -> None:
     page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
     page.goto("/live")
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_role("alert")).to_contain_text("only to pages on this computer or with https")
+    expect(page.get_by_role("alert")).to_contain_text("only for pages on their own computer")
 
 
 def test_a_source_that_ends(page: Page) -> None:

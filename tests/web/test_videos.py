@@ -62,6 +62,17 @@ def running(app: TestClient, job: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def held(app: TestClient, job: dict[str, Any]) -> None:
+    """Let it run, and then stand still for as long as the test lasts."""
+    running(app, job)
+    # The process for videos is started after the one for pictures.
+    max(workers_of(os.getpid()), key=psutil.Process.create_time).suspend()
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    return [p for p in psutil.Process(pid).children(recursive=True) if "keenframe.web.worker" in p.cmdline()]
+
+
 def kept(base: Path) -> list[str]:
     (folder,) = (path for path in base.iterdir() if path.is_dir())
     return sorted(path.name for path in folder.iterdir())
@@ -125,7 +136,7 @@ def test_progress_and_cancel(app: TestClient, long_clip: Path, clip: Path, base:
 
 def test_one_at_a_time_some_waiting_the_rest_refused(app: TestClient, long_clip: Path, clip: Path) -> None:
     first = sent(app, long_clip)
-    running(app, first)
+    held(app, first)
     second = sent(app, clip)
     assert state(app, second)["state"] == "waiting" and state(app, second)["position"] == 1
     refused = app.post("/api/videos", content=clip.read_bytes())
@@ -139,7 +150,7 @@ def test_one_at_a_time_some_waiting_the_rest_refused(app: TestClient, long_clip:
 
 def test_cancelling_one_that_waits(app: TestClient, long_clip: Path, clip: Path) -> None:
     first = sent(app, long_clip)
-    running(app, first)
+    held(app, first)
     second = sent(app, clip)
     assert gone(app, second) and state(app, second)["error"]["code"] == "gone"
     assert state(app, first)["state"] == "running"
@@ -276,10 +287,6 @@ def test_a_job_that_takes_too_much_memory(
     with client(unsharp_model, tmp_path, Limits(**ROOMY, memory=1 << 20)) as app:
         job = ended(app, sent(app, long_clip))
     assert job["state"] == "failed" and "of memory and was stopped" in job["message"]
-
-
-def workers_of(pid: int) -> list[psutil.Process]:
-    return [p for p in psutil.Process(pid).children(recursive=True) if "keenframe.web.worker" in p.cmdline()]
 
 
 def test_a_worker_that_breaks_down(app: TestClient, long_clip: Path, clip: Path) -> None:

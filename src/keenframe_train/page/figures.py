@@ -62,9 +62,9 @@ def _halos(s: Sources) -> str:
 
 
 def _text(s: Sources) -> str:
-    labels = ["input", "unsharp mask", "keen", "pristine"]
+    labels = ["keen", "unsharp mask", "input", "pristine"]
     groups = [
-        (preset, [s.value("text", preset, m, "cer") for m in ("input", "unsharp", KEEN, "pristine")])
+        (preset, [s.value("text", preset, m, "cer") for m in (KEEN, "unsharp", "input", "pristine")])
         for preset in ("r1", "r2", "call-half")
         if s.values("text", preset, KEEN)
     ]

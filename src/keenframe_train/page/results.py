@@ -63,8 +63,10 @@ def _intro(s: Sources) -> str:
         lines.append(
             f"Measured on {count} in colour, {about['machine']}, "
             + ", ".join(f"{name} {about['versions'][name]}" for name in ("openvino", "onnxruntime", "av"))
-            + ". These pictures also chose among training runs: read the figures as a tuning score. The README's table "
-            "is of the same pictures' luma alone, and so differs by some hundredths of a decibel.\n"
+            + ". The validation pictures also chose among training runs: read the figures as a tuning score. The "
+            "README's table is of "
+            + ("all of them, " if arguments["limit"] is not None else "the same ones, ")
+            + "and of their luma alone.\n"
         )
     if stale := s.stale():
         lines.append(f"**Measured with earlier model files:** {', '.join(stale)}.\n")

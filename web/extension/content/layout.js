@@ -1,7 +1,9 @@
 /** Where a video is shown, and whether sharpening it there is worth the work. */
 
-// Sharpened pictures are no larger than this many pixels.
+// Sharpened pictures are no larger than this many pixels, and than this many times what arrives: beyond, a larger model on
+// fewer pixels gives more than a small one on all of them, and the browser enlarges the rest.
 const PIXELS_MAX = 1280 * 720;
+const ENLARGED_MAX = 2;
 const WIDTH_MIN = 120;
 // A video that is shown smaller than this share of its own width has nothing to gain.
 const SHRUNK = 0.7;
@@ -39,7 +41,7 @@ export function sizeOnScreen(video) {
   const factor = fit === "cover" ? Math.max(across, down) : Math.min(across, down);
   if (factor < SHRUNK) return null;
   const most = Math.sqrt(PIXELS_MAX / (videoWidth * videoHeight));
-  const used = Math.max(1, Math.min(factor, most));
+  const used = Math.max(1, Math.min(factor, most, ENLARGED_MAX));
   return { width: STEP * Math.ceil((videoWidth * used) / STEP), height: STEP * Math.ceil((videoHeight * used) / STEP) };
 }
 

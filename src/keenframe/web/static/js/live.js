@@ -45,7 +45,7 @@ async function start() {
 
 async function take(kind) {
   if (!navigator.mediaDevices) {
-    throw new Problem("Browsers give a camera only to pages on this computer or with https. Open this page there, or reach it through a tunnel: ssh -L.");
+    throw new Problem("Browsers open a camera only for pages on their own computer or over https. Open this page on the computer that keenframe runs on, or reach it through a tunnel (ssh -L).");
   }
   const stream = kind === "camera"
     ? await navigator.mediaDevices.getUserMedia(CAMERA)
