@@ -19,6 +19,8 @@ from serving import server, until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from keenframe.web.settings import Relay
+
 SLOW_MS = 60_000
 # How much of the last second's pictures differ from each other: a video that runs.
 FRAMES = "document.querySelector('.layer.after video').getVideoPlaybackQuality().totalVideoFrames"
@@ -44,7 +46,7 @@ class Refusing:
 
 
 @pytest.fixture(scope="module")
-def relayed(unsharp_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, object]]:
+def relayed(unsharp_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Relay]]:
     """The address of a server with a real relay, and the relay."""
     pytest.importorskip("aiortc", reason="aiortc is not installed")
     from keenframe.rtc.relay import Relay
@@ -77,8 +79,12 @@ def runs(page: Page) -> None:
     until(lambda: page.evaluate(FRAMES) > first + 5)
 
 
-def test_through_the_relay(tab: Page, relayed: tuple[str, object]) -> None:
+def test_through_the_relay(tab: Page, relayed: tuple[str, Relay]) -> None:
     url, relay = relayed
+
+    def strengths() -> list[float]:
+        return [numbers["strength"] for numbers in relay.stats()["participants"].values()]
+
     start(tab, url, "keenframe on this computer")
     runs(tab)
     expect(tab.get_by_role("heading", level=1)).to_have_text(re.compile("fake"))
@@ -88,22 +94,20 @@ def test_through_the_relay(tab: Page, relayed: tuple[str, object]) -> None:
     expect(tab.get_by_role("group", name="What is measured")).to_contain_text(
         re.compile("ms a frame|pass as they are")
     )
-    (peer,) = relay._peers.values()  # type: ignore[attr-defined]
-    assert peer._stream._sharpener.strength == 1
+    assert strengths() == [1]
     tab.get_by_role("slider", name="Strength").fill("1.5")
-    until(lambda: peer._stream._sharpener.strength == 1.5)
+    until(lambda: strengths() == [1.5])
     tab.get_by_role("slider", name="Divider between before and after").press("Home")
     tab.get_by_role("button", name="Stop").click()
     expect(tab.get_by_role("button", name="Start")).to_be_focused()
-    until(lambda: not relay._peers)  # type: ignore[attr-defined]
+    until(lambda: strengths() == [])
     # And once more, with the strength that was chosen.
     start_again = tab.get_by_role("button", name="Start")
     start_again.click()
     runs(tab)
-    (peer,) = relay._peers.values()  # type: ignore[attr-defined]
-    until(lambda: peer._stream._sharpener.strength == 1.5)
+    until(lambda: strengths() == [1.5])
     tab.goto("about:blank")
-    until(lambda: not relay._peers)  # type: ignore[attr-defined]
+    until(lambda: strengths() == [])
 
 
 @pytest.mark.skipif(not list(STATIC.glob("keenframe/models/*.kfm")), reason="the browser's part is not there")

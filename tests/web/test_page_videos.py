@@ -137,7 +137,7 @@ def test_busy_and_waiting_are_said(page: Page, seconds: Path) -> None:
     page.route("**/api/videos?*", lambda route: route.fulfill(status=503, json=busy))
     sharpen(page, seconds)
     expect(page.get_by_role("alert")).to_contain_text(message)
-    page.unroute("**/api/videos?*")
+    page.unroute_all(behavior="wait")
 
     def behind(position: int) -> Callable[[Route], None]:
         return lambda route: route.fulfill(
@@ -148,10 +148,10 @@ def test_busy_and_waiting_are_said(page: Page, seconds: Path) -> None:
     page.get_by_role("button", name="Sharpen the video").click()
     expect(page.get_by_role("alert")).to_be_hidden()
     expect(page.get_by_text("Waiting for another video: 1 before it")).to_be_visible(timeout=SLOW_MS)
-    page.unroute("**/api/videos/*")
+    page.unroute_all(behavior="wait")
     page.route("**/api/videos/*", behind(1))
     expect(page.get_by_text("Waiting for another video: it is next")).to_be_visible(timeout=SLOW_MS)
-    page.unroute("**/api/videos/*")
+    page.unroute_all(behavior="wait")
     expect(page.locator("#video-done")).to_be_visible(timeout=SLOW_MS)
 
 
@@ -188,7 +188,7 @@ def test_a_server_that_goes_away(page: Page, long_clip: Path) -> None:
     page.route("**/api/videos/*", lambda route: route.abort())
     expect(page.get_by_role("alert")).to_contain_text("keenframe does not answer", timeout=SLOW_MS)
     expect(page.get_by_role("button", name="Sharpen the video")).to_be_visible()
-    page.unroute("**/api/videos/*")
+    page.unroute_all(behavior="wait")
     page.goto("/")
 
 

@@ -247,7 +247,10 @@ def test_what_is_too_old_is_swept_away(
         assert app.get(f"/api/pictures/{about['id']}/view").status_code == 404
 
 
-def test_a_picture_that_takes_too_long_or_too_much(unsharp_model: Path, tmp_path: Path) -> None:
+def test_a_picture_that_takes_too_long_or_too_much(
+    unsharp_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keenframe.web.workers._WATCH_EVERY_S", 0.01)
     with client(unsharp_model, tmp_path, Limits(free_disk=0, picture_seconds=0.01)) as app:
         answer = app.post("/api/pictures", content=encoded())
         assert answer.json()["error"]["code"] == "too-long"

@@ -55,9 +55,9 @@ def relay_routes(relay: Relay | None, no_relay: str, limits: Limits, uploads: Up
         numbers = there().stats()["participants"].get(request.path_params["id"])
         if numbers is None:
             return known(False)
-        counters = numbers["counters"]
-        shown = {name: counters[name] for name in ("frames_in", "passed")}
-        return JSONResponse({**shown, "processing_ms": numbers["processing_ms"]["p50"]})
+        return JSONResponse(
+            {"level": numbers["level_name"], "processing_ms": numbers["processing_ms"]["p50"]}
+        )
 
     async def leave(request: Request) -> Response:
         return known(await there().disconnect(request.path_params["id"]))

@@ -86,7 +86,7 @@ class Relay(Protocol):
         """Sharpen a call's video as strongly, 0..2; False when there is no such call."""
 
     def stats(self) -> dict[str, Any]:
-        """Numbers: under "participants" those of each call, as `keenframe.live.stats.Stats.snapshot` has them."""
+        """Numbers: under "participants" those of each call, as `GovernedSharpener.stats` in keenframe.live has them."""
 
     async def disconnect(self, id: str) -> bool:
         """End a call; False when there is no such call."""

@@ -7,7 +7,6 @@ const MODULE = "/static/keenframe/keenframe.js";
 const GATHERING_MS = 2000;
 const CONNECTING_MS = 15_000;
 const SETTLING_MS = 200;
-const PASSING = "too slow or too busy here: frames pass as they are";
 
 /** Why the browser's way is not open, or "". models: what the server has for it. */
 export async function browserObstacle(models) {
@@ -37,9 +36,7 @@ export async function inBrowser(stream, strength, onEnd, models) {
     stats: async () => {
       const stats = handle.stats();
       if (!stats) return {};
-      const passed = stats.levelName === "pass";
-      const note = passed ? (wanted > 0 ? PASSING : "") : `model ${stats.levelName}`;
-      return { fps: stats.fps, delay_ms: passed ? undefined : stats.msP50, note };
+      return { fps: stats.fps, ...described(stats.levelName, stats.msP50, wanted) };
     },
     stop: () => {
       stopped = true;
@@ -53,7 +50,7 @@ export async function inBrowser(stream, strength, onEnd, models) {
 export async function throughRelay(stream, strength, onEnd) {
   const peer = new RTCPeerConnection();
   let call = null;
-  const seen = { frames_in: 0, passed: 0, strength };
+  let wanted = strength;
   const leave = () => {
     peer.close();
     // keepalive: also when the page is being closed.
@@ -78,14 +75,14 @@ export async function throughRelay(stream, strength, onEnd) {
     const answer = await response.json();
     call = answer.id;
     const send = later((value) => ask(`/api/relay/${call}/strength?strength=${value}`, { method: "POST" }));
-    const setStrength = (value) => send((seen.strength = value));
+    const setStrength = (value) => send((wanted = value));
     if (strength !== 1) setStrength(strength);
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     await connected(peer);
     peer.addEventListener("connectionstatechange", () => {
       if (peer.connectionState === "failed") onEnd("The connection to the relay broke.");
     });
-    return { stream: await arrived, setStrength, stats: () => received(peer, call, seen), stop: leave };
+    return { stream: await arrived, setStrength, stats: () => received(peer, call, wanted), stop: leave };
   } catch (error) {
     leave();
     throw error;
@@ -135,8 +132,8 @@ function connected(peer) {
   });
 }
 
-/** What came back of a call, and what the relay says of it; seen: the strength, and the counts at the last look. */
-async function received(peer, call, seen) {
+/** What came back of a call, and what the relay says of it. */
+async function received(peer, call, strength) {
   const answer = await fetch(`/api/relay/${call}`).catch(() => null);
   const found = {};
   for (const report of (await peer.getStats()).values()) {
@@ -145,9 +142,12 @@ async function received(peer, call, seen) {
     if (report.frameWidth) found.size = [report.frameWidth, report.frameHeight];
   }
   if (!answer?.ok) return found;
-  const { frames_in, passed, processing_ms } = await answer.json();
-  const mostly = passed - seen.passed > (frames_in - seen.frames_in) / 2;
-  Object.assign(seen, { frames_in, passed });
-  if (mostly) return { ...found, note: seen.strength > 0 ? PASSING : "" };
-  return { ...found, delay_ms: processing_ms ?? undefined };
+  const { level, processing_ms } = await answer.json();
+  return { ...found, ...described(level, processing_ms, strength) };
+}
+
+/** The level in words; a frame's time where one is sharpened. */
+function described(level, delay_ms, strength) {
+  if (level !== "pass") return { delay_ms: delay_ms ?? undefined, note: `model ${level}` };
+  return { note: strength > 0 ? "too slow or too busy here: frames pass as they are" : "" };
 }
