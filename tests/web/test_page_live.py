@@ -62,6 +62,7 @@ def tab(chrome: Browser) -> Iterator[Page]:
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status == 500 else None)
     yield page
     context.close()
     assert not wrong
