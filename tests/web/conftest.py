@@ -72,6 +72,7 @@ def page(chrome: Browser, url: str) -> Iterator[Page]:
         lambda m: wrong.append(m.text) if m.type == "error" and "Failed to load" not in m.text else None,
     )
     tab.on("request", lambda r: None if r.url.startswith((url, "blob:")) else wrong.append(r.url))
+    tab.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status == 500 else None)
     yield tab
     context.close()
     assert not wrong

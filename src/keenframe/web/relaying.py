@@ -55,9 +55,9 @@ def relay_routes(relay: Relay | None, no_relay: str, limits: Limits, uploads: Up
         numbers = there().stats()["participants"].get(request.path_params["id"])
         if numbers is None:
             return known(False)
-        return JSONResponse(
-            {"level": numbers["level_name"], "processing_ms": numbers["processing_ms"]["p50"]}
-        )
+        # A call that has just begun has no times yet.
+        times_ms = numbers["processing_ms"]
+        return JSONResponse({"level": numbers["level_name"], "processing_ms": times_ms.get("p50")})
 
     async def leave(request: Request) -> Response:
         return known(await there().disconnect(request.path_params["id"]))
