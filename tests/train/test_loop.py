@@ -116,7 +116,9 @@ def test_recipes_load(name: str) -> None:
 
 
 def test_unknown_recipe_names_the_known(tmp_path: Path) -> None:
-    with pytest.raises(TrainError, match=r"no recipe 'nope'; known: .*keen, keen-full, keen-nano, keen-nano-full, keen-x2"):
+    with pytest.raises(
+        TrainError, match=r"no recipe 'nope'; known: .*keen, keen-full, keen-nano, keen-nano-full, keen-x2"
+    ):
         load_recipe("nope")
     (tmp_path / "recipe.py").write_text("RECIPE = 3\n")
     with pytest.raises(TrainError, match="defines no RECIPE"):
