@@ -118,6 +118,7 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
 float *route_weights(void) { return route; }
 
 void route_use(int used) { routed = used; }
+int route_used(void) { return routed; }
 
 /* 0 or 1, the expert for a condition. */
 int route_of(const float *condition, int still) {
