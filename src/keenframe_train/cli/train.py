@@ -50,12 +50,18 @@ def bank(
     data: Data,
     folder: Annotated[Path | None, typer.Option("--bank", help="Where the pairs go [banks/NAME].")] = None,
     items: Annotated[int | None, typer.Option(help="Pairs to make [the recipe's].")] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="Another mix than the recipe's: keen-route, for the rule between two experts."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
 ) -> None:
     """Make the recipe's training pairs; goes on where it was interrupted."""
     from keenframe_train.recipe import load_recipe
 
     loaded = load_recipe(recipe)
+    if mix is not None:
+        loaded = dataclasses.replace(loaded, mix=mix, bank=mix)
     made = _pairs(loaded, data, folder, items, workers)
     out.print(f"{len(made)} pairs in {bank_folder(folder, loaded.bank_name)}")
 
