@@ -33,7 +33,7 @@ from keenframe_train.progress import progress
 # Chosen so that the rule holds on webcam clips as on pictures (docs/log.md): with less it knows its pairs too well.
 DECAY = 1e-2
 # What the wrong expert does to a frame of full size is seen as damage; what is not won on an enlarged one is not seen.
-HARM = 3.0
+HARM = 6.0
 # Pictures on which two experts agree within this say nothing about which to take.
 TIE = 0.01
 
