@@ -25,7 +25,7 @@ class Memory(NamedTuple):
 
 
 # What was sent small flickers more once sharp, for there is more to add; and enlarging spreads each change.
-FULL_SIZE = Memory(0.6, 2.0)
+FULL_SIZE = Memory(0.6, 1.5)
 ENLARGED = Memory(0.75, 8.0)
 _LOW_BYTES = np.uint32(0x00FF00FF)
 

@@ -5,7 +5,7 @@
 typedef struct {
   float share, change;
 } Memory;
-static const Memory FULL_SIZE = {0.6f, 2.0f}, ENLARGED = {0.75f, 8.0f};
+static const Memory FULL_SIZE = {0.6f, 1.5f}, ENLARGED = {0.75f, 8.0f};
 
 static int width, height, padded_width, padded_height;
 static uint8_t *input, *output, *plane, *before, *result;
