@@ -35,6 +35,7 @@ from browser_module.calls import Plane, run_call
 from browser_module.conftest import FOLDERS, ORT, Handler
 from keenframe.engines.cpu import cpu_name
 from keenframe.frame import Frame
+from keenframe.media.files import write_text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -210,7 +211,7 @@ def main() -> None:
         chromium = running.version
     if options.json:
         found = {"machine": cpu_name(), "chromium": chromium, "arguments": sys.argv[1:], "rows": rows}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        write_text(options.json, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import typer
 from benchmarks.machine import describe
 from keenframe.cli.bench import parse_size
 from keenframe.errors import KeenframeError
-from keenframe.evaluate.run import write_text
+from keenframe.media.files import write_text
 from keenframe.zoo.store import find_model
 from keenframe_train.errors import TrainError
 from keenframe_train.export.convert import FORMATS, convert

@@ -31,7 +31,7 @@ from keenframe.engines.cpu import cpu_name, usable_cores
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.pipeline import Pipeline
 from keenframe.live.sinks import Shot
-from keenframe.media.files import whole_file
+from keenframe.media.files import write_text
 from keenframe.media.pattern import Pattern
 from keenframe.media.playback import Playback
 
@@ -170,8 +170,7 @@ def main() -> int:
     print(json.dumps(numbers, indent=2))
     if given.json is not None:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(given.json, overwrite=True) as part:
-            part.write_text(json.dumps(numbers, indent=2) + "\n")
+        write_text(given.json, json.dumps(numbers, indent=2) + "\n")
     verdicts = {
         f"FPS held ({FPS_HELD:.0%} of the target)": numbers["fps"] >= FPS_HELD * given.fps,
         f"p95 latency ≤ {P95_MS:g} ms": numbers["latency_ms"]["p95"] <= P95_MS,

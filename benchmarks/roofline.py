@@ -27,6 +27,7 @@ from keenframe.cli.bench import make_frame, parse_size
 from keenframe.engines.cpu import has_bf16
 from keenframe.engines.openvino import OpenVinoEngine
 from keenframe.errors import KeenframeError
+from keenframe.media.files import write_text
 from keenframe.pixels import copy_padded
 from keenframe.tiles import round_up
 from keenframe.zoo.store import find_model, read_spec
@@ -177,8 +178,6 @@ def roofline(
     out: Annotated[Path, typer.Option(help="JSON file.")] = Path("benchmarks/results/roofline.json"),
 ) -> None:
     """Measure the processor's peaks and what share of them each layer of a model reaches."""
-    from keenframe.evaluate.run import write_text
-
     width, height = parse_size(size)
     layers, time_ms = profile(model, width, height, threads, frames)
     wanted = [p for p in PRECISIONS if p != "bf16" or has_bf16()]

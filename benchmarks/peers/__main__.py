@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from keenframe.errors import KeenframeError
+from keenframe.media.files import write_text
 from keenframe_train.errors import TrainError
 
 THREADS = 2
@@ -46,7 +47,7 @@ def compare(
     from benchmarks.peers.quality import KINDS, item_name, measure_all
     from benchmarks.peers.speed import jobs, measure_speed
     from keenframe.cli.bench import parse_size
-    from keenframe.evaluate.run import Run, write_text
+    from keenframe.evaluate.run import Run
     from keenframe_train.data.folders import validation_folder
     from keenframe_train.data.images import find_images, first_of_each
 
@@ -89,7 +90,6 @@ def _report(
     about: dict[str, Any],
 ) -> None:
     from benchmarks.peers.report import figure, markdown, summary
-    from keenframe.evaluate.run import write_text
 
     stored = (
         json.loads(speed_file.read_text())

@@ -17,10 +17,11 @@ from keenframe.evaluate import extras
 from keenframe.evaluate.material import File, find_files
 from keenframe.evaluate.methods import Filter, Method, parse_methods
 from keenframe.evaluate.presets import Preset, choose_presets
-from keenframe.evaluate.run import Run, write_text
+from keenframe.evaluate.run import Run
 from keenframe.evaluate.stills import Model, Plan, Record
 from keenframe.evaluate.summary import items_csv, summary
 from keenframe.evaluate.work import GIVEN, fits, make_tasks, run_tasks
+from keenframe.media.files import write_text
 from keenframe.sharpener import Sharpener
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import find_model

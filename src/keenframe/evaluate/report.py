@@ -12,10 +12,10 @@ from keenframe.evaluate.curves import curves
 from keenframe.evaluate.evaluation import Evaluation
 from keenframe.evaluate.measures import MEASURES
 from keenframe.evaluate.methods import INPUT
-from keenframe.evaluate.run import write_text
 from keenframe.evaluate.stills import PRISTINE, Record, Runner
 from keenframe.evaluate.summary import ALL, Values, gain
 from keenframe.evaluate.svg import Series, lines, strips
+from keenframe.media.files import write_text
 from keenframe.metrics import CEILING_DB
 
 REPORT = "report.html"

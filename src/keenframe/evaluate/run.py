@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keenframe.errors import InputError, OutputError
-from keenframe.media.files import reason, whole_file
+from keenframe.media.files import reason, write_text
 
 RUN, JOURNAL = "run.json", "journal.jsonl"
 Record = dict[str, Any]
@@ -105,12 +105,6 @@ def _agreed(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
             "on, or choose another folder"
         )
     return dict(about)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with whole_file(path, overwrite=True) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def _json(content: Any) -> str:
