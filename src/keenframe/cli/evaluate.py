@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, console
+from keenframe.cli.options import Engine, console, items_bar
 
 if TYPE_CHECKING:
     from keenframe.evaluate.evaluation import Evaluation
@@ -157,13 +157,9 @@ def evaluate(
 
 
 def _measured(request: Any) -> Evaluation:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from keenframe.evaluate.evaluation import evaluate as run
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    screen = console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    with items_bar() as progress:
         task = progress.add_task("measuring", total=None)
         return run(
             request,

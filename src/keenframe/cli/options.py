@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from keenframe.sharpener import Sharpener
 
@@ -27,6 +28,10 @@ Engine = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads for the network.", show_default="the engine's choice")
 ]
+Ladder = Annotated[
+    list[str] | None,
+    typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 
@@ -42,6 +47,15 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False)
+
+
+def items_bar(shown: bool = True) -> Progress:
+    """A progress bar that counts items, on stderr where that is a terminal; it vanishes when done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    screen = console(stderr=True)
+    return Progress(*columns, console=screen, transient=True, disable=not (shown and screen.is_terminal))
 
 
 def warn(message: str) -> None:
