@@ -138,8 +138,9 @@ def evaluate(
     histories = [(path.name or str(path), read_history(path)) for path in history or []]
     rows = _speed_rows(speed) if speed is not None else []
     request = evaluation.Request(
-        material, output, tuple(preset or ()), degraded, tuple(method or ("keen", "unsharp")), engine, limit, seed,
-        frames, shrink, luma, None if enlarge is None else parse_filter(enlarge), text, vmaf, lpips, workers,
+        material, output, tuple(preset or ()), degraded, tuple(method or ("keen", "unsharp")), engine, limit, workers,
+        seed=seed, frames=frames, shrink=shrink, gray=luma, text=text, vmaf=vmaf, lpips=lpips,
+        enlarging=None if enlarge is None else parse_filter(enlarge),
     )  # fmt: skip
     found = _measured(request)
     if fps:
