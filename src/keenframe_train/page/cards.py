@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keenframe.zoo.spec import ModelSpec
+from keenframe_train.evaluate.markdown import arrow, figure, table, wide_table
 from keenframe_train.page.figures import KEEN, PRESETS
-from keenframe_train.page.markdown import arrow, figure, table, wide_table
 from keenframe_train.page.sources import Sources
 
 _INT8 = "-int8"

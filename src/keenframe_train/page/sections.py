@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from keenframe.evaluate.measures import MEASURES
+from keenframe_train.evaluate.markdown import DASH, arrow, figure, table
 from keenframe_train.page.figures import KEEN, PRESETS
-from keenframe_train.page.markdown import DASH, arrow, figure, table
 from keenframe_train.page.sources import ALL, Sources
 
 FIGURES = "images/results"
