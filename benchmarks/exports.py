@@ -6,7 +6,6 @@ python -m benchmarks.exports --data DIR
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,9 @@ import typer
 
 from benchmarks.machine import describe
 from keenframe.cli.bench import parse_size
-from keenframe.errors import KeenframeError
 from keenframe.media.files import write_text
 from keenframe.zoo.store import find_model
-from keenframe_train.errors import TrainError
+from keenframe_train.cli import run
 from keenframe_train.evaluate.markdown import DASH, wide_table
 from keenframe_train.export.convert import FORMATS, convert
 from keenframe_train.export.parity import THREADS
@@ -82,14 +80,5 @@ def table(rows: list[dict[str, Any]], caption: str) -> str:
     return f"{caption}.\n\n{wide_table(heads, lines)}"
 
 
-def main() -> None:
-    """Entry point: errors that have an explanation are one line."""
-    try:
-        app()
-    except (KeenframeError, TrainError) as error:
-        print(f"benchmarks.exports: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    run(app, "benchmarks.exports")
