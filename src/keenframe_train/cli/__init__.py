@@ -36,7 +36,10 @@ def run(app: typer.Typer, name: str) -> None:
         # What nothing closer to it foresaw: a folder that may not be read, a full disk.
         where = f"'{error.filename}': " if error.filename else ""
         _fail(name, f"{where}{reason(error)}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes the second of the first, without a word.
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
         _fail(name, "interrupted; run the same command again to go on", 130)
 
 
