@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import Engine, Ladder, Overwrite, Strength, Threads, console
+from keenframe.cli.options import Engine, Overwrite, Strength, Threads, console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,10 @@ def camera(
         ),
     ] = None,
     strength: Strength = 1.0,
-    model: Ladder = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
+    ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second to hold.")] = 30.0,

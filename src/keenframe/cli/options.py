@@ -28,10 +28,6 @@ Engine = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads for the network.", show_default="the engine's choice")
 ]
-Ladder = Annotated[
-    list[str] | None,
-    typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
-]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import Engine, Ladder, Strength, Threads, warn
+from keenframe.cli.options import Engine, Strength, Threads, warn
 
 if TYPE_CHECKING:
     from keenframe.rtc.sdp import Bitrates
@@ -32,7 +32,10 @@ def relay(
         float, typer.Option(min=0.05, max=1.0, help="Part of the time that sharpening may take, over all.")
     ] = 1.0,
     strength: Strength = 1.0,
-    model: Ladder = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
+    ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     fps: Annotated[float, typer.Option(min=1, max=60, help="Frames per second to hold.")] = 30.0,
