@@ -96,6 +96,11 @@ class Bank:
     def __len__(self) -> int:
         return len(self.kinds)
 
+    def picked(self, count: int) -> list[int]:
+        """Up to `count` items, drawn by lot but always the same ones, in rising order."""
+        chosen = np.random.default_rng(0).choice(len(self), min(count, len(self)), replace=False)
+        return sorted(chosen.tolist())
+
     @property
     def color(self) -> Color:
         """What the windows hold."""
@@ -172,11 +177,12 @@ def build_bank(
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         card = folder / "bank.json"
-        if card.exists() and json.loads(card.read_text()) != description:
-            raise TrainError(
-                f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it"
-            )
-        if not card.exists():
+        if card.exists():
+            if (found := _description(card)) != description:
+                raise TrainError(
+                    f"'{folder}' holds another bank ({found}); expected {description}: remove it"
+                )
+        else:
             with replacing(card) as file:
                 file.write(json.dumps(description).encode())
         maps = _arrays(folder, description, "r+")
@@ -184,6 +190,13 @@ def build_bank(
         if len(missing):
             _fill(maps, missing, _Job(files, mix, seed, size, color), workers)
     return open_bank(folder)
+
+
+def _description(card: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(card.read_text()))
+    except (ValueError, TypeError) as error:
+        raise TrainError(f"'{card}' is damaged ({error}); remove '{card.parent}'") from error
 
 
 def _fill(maps: dict[str, np.memmap], missing: NDArray[np.intp], job: _Job, workers: int) -> None:
@@ -206,8 +219,11 @@ def open_bank(folder: Path) -> Bank:
     card = folder / "bank.json"
     if not card.exists():
         raise TrainError(f"no bank in '{folder}'; make one with `keenframe-train bank`")
-    description = json.loads(card.read_text())
-    maps = _arrays(folder, description, "r")
+    description = _description(card)
+    try:
+        maps = _arrays(folder, description, "r")
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainError(f"bank '{folder}' is damaged ({error}); run `keenframe-train bank` again") from error
     if not maps["done"].all():
         done = int(np.count_nonzero(maps["done"]))
         raise TrainError(
