@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from keenframe.condition import CONDITION_SIZE, band_statistics
 from keenframe.metrics import luma
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
-from keenframe_train.data.jobs import one_opencv_thread
+from keenframe_train.data.jobs import run
 from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
-from keenframe_train.progress import progress
 from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
@@ -45,14 +44,6 @@ class _Job:
     seed: int
     size: int
     color: Color
-
-
-_job: _Job
-
-
-def _start(job: _Job) -> None:
-    global _job
-    _job = job
 
 
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
@@ -77,10 +68,6 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
     _, degradation = list(job.mix.shares.values())[kind]
     return degradation(window, rng), window, kind
-
-
-def _make(index: int) -> tuple[int, Uint8, Uint8, int]:
-    return (index, *make_pair(_job, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +187,18 @@ def _description(card: Path) -> dict[str, Any]:
 
 
 def _fill(maps: dict[str, np.memmap], missing: NDArray[np.intp], job: _Job, workers: int) -> None:
-    count = len(maps["done"])
-    context = multiprocessing.get_context("fork")
-    with one_opencv_thread(), context.Pool(workers, _start, (job,)) as pool, progress() as bar:
-        task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
-        for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
-            maps["degraded"][index], maps["pristine"][index] = degraded, pristine
-            maps["conditions"][index] = band_statistics(degraded if degraded.ndim == 2 else luma(degraded))
-            maps["kinds"][index] = kind
-            maps["done"][index] = 1
-            bar.advance(task)
+    made = run(
+        partial(make_pair, job),
+        missing.tolist(),
+        workers,
+        label="pairs",
+        done=len(maps["done"]) - len(missing),
+    )
+    for index, (degraded, pristine, kind) in made:
+        maps["degraded"][index], maps["pristine"][index] = degraded, pristine
+        maps["conditions"][index] = band_statistics(degraded if degraded.ndim == 2 else luma(degraded))
+        maps["kinds"][index] = kind
+        maps["done"][index] = 1
     for array in maps.values():
         array.flush()
 
