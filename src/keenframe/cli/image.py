@@ -35,7 +35,7 @@ def image(
     from keenframe.media.images import sharpen_image
 
     jobs, failed = plan(inputs, output)
-    written = 0
+    written, found = 0, len(jobs) + len(failed)
     if jobs:
         sharpener = open_sharpener(model, engine, threads)
         with sharpener, items_bar(shown=len(jobs) > 1) as progress:
@@ -52,11 +52,11 @@ def image(
                 except KeenframeError as error:
                     failed.append(str(error))
                 except OSError as error:
-                    failed.append(f"'{target}' could not be written: {reason(error)}")
+                    failed.append(f"the folder '{target.parent}' could not be made: {reason(error)}")
                 progress.advance(task)
     for message in failed:
         print(f"keenframe: {message}", file=sys.stderr)
-    if len(jobs) + len(failed) > 1:
+    if found > 1:
         print(f"{written} sharpened" + (f", {len(failed)} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)

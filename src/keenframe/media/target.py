@@ -176,12 +176,12 @@ class Target:
             given = " ".join(f"{key}={value}" for key, value in self._options.items())
             raise InputError(
                 f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} "
-                f"with {given}: {error} — try another --preset or --codec"
+                f"with {given}: {reason(error)} — try another --preset or --codec"
             ) from error
         try:
             self._container.start_encoding()
         except (FFmpegError, ValueError) as error:
-            raise OutputError(f"{self._format} refuses these streams: {error} — try .mkv") from error
+            raise OutputError(f"{self._format} refuses these streams: {reason(error)} — try .mkv") from error
         waiting, self._waiting = self._waiting, []
         for packet in waiting:
             self._copy(packet)
