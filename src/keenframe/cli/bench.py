@@ -190,14 +190,17 @@ def make_frame(width: int, height: int, index: int) -> Frame:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) in pixels from "720p" or "1280x720"."""
+    """(width, height) in pixels from "720p" or "1280x720", of sides that a Sharpener takes."""
+    from keenframe.sharpener import SIDE_MAX, SIDE_MIN
+
     if text.lower() in SIZES:
         return SIZES[text.lower()]
     parts = text.lower().split("x")
-    if len(parts) == 2 and all(part.isdigit() for part in parts):
+    if len(parts) == 2 and all(part.isdecimal() and SIDE_MIN <= int(part) <= SIDE_MAX for part in parts):
         return int(parts[0]), int(parts[1])
     raise typer.BadParameter(
-        f"'{text}' is no size; expected {', '.join(SIZES)} or WIDTHxHEIGHT", param_hint="--size"
+        f"'{text}' is no size; expected {', '.join(SIZES)} or WIDTHxHEIGHT, {SIDE_MIN} to {SIDE_MAX} each",
+        param_hint="--size",
     )
 
 

@@ -50,8 +50,8 @@ def export(
         typer.Option("--bank", help="Pairs to calibrate INT8 on, or to fit the rule [banks/NAME]."),
     ] = None,
     int8: Annotated[bool, typer.Option(help="Also write the INT8 file.")] = True,
-    frames: Annotated[int, typer.Option(help="Calibration frames.")] = 96,
-    pairs: Annotated[int, typer.Option(help="Pairs that the rule between two experts is fitted on.")] = 3000,
+    frames: Annotated[int, typer.Option(min=1, help="Calibration frames.")] = 96,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs that the rule is fitted on.")] = 3000,
     version: Annotated[str, typer.Option(help="Version in the model's card.")] = "1",
     training_data: Annotated[str, typer.Option(help="Named in the model's card.")] = "",
 ) -> None:
