@@ -41,7 +41,7 @@ from browser import browser
 from keenframe.engines.cpu import cpu_name, usable_cores
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.stats import Stats
-from keenframe.media.files import write_text
+from keenframe.media.files import check_output, write_text
 from keenframe.metrics import psnr, ssim
 from keenframe.rtc.options import PeerOptions
 from keenframe.rtc.relay import Relay
@@ -267,6 +267,8 @@ def main() -> None:
     given = parser.parse_args()
     if not given.clip:
         given.clip, given.whole = [SAMPLE], True
+    if given.json_file is not None:
+        check_output(given.json_file, overwrite=True)  # rather than after minutes of measuring
     rows = measure(given)
     machine = {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
     versions = {name: version(name) for name in ("aiortc", "av", "openvino", "onnxruntime")}
