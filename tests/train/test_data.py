@@ -127,7 +127,7 @@ def test_bank_resumes_and_refuses_another_description(data: Path, tmp_path: Path
 
 
 def test_a_damaged_bank_is_named(data: Path, tmp_path: Path) -> None:
-    files = find_images(data / "train")
+    files = find_images(data / "train-0")
     bank = build_bank(tmp_path, files, MIXES["r2"], 3, size=64, workers=1)
     assert bank.picked(2) == bank.picked(2) and bank.picked(9) == [0, 1, 2]
     (tmp_path / "pristine.u8").write_bytes(b"short")
