@@ -15,7 +15,8 @@ from playwright.sync_api import expect
 
 from keenframe.errors import EngineError
 from keenframe.web.app import STATIC
-from serving import server, until
+from servers import until
+from web_app import server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -18,7 +18,7 @@ from conftest import picture
 from keenframe.media.images import sharpen_image
 from keenframe.sharpener import Sharpener
 from keenframe.web.settings import Limits
-from serving import client
+from web_app import client
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

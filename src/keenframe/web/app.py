@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -18,13 +18,14 @@ from starlette.types import ASGIApp
 
 from keenframe import __version__
 from keenframe.errors import KeenframeError
+from keenframe.serving.requests import Refused
 from keenframe.sharpener import STRENGTH_MAX
-from keenframe.web.guard import Guard, answer_refusal
+from keenframe.web.guard import WebGuard, answer_refusal
 from keenframe.web.naming import PICTURES, VIDEOS
 from keenframe.web.pictures import Pictures
 from keenframe.web.relaying import relay_routes
-from keenframe.web.settings import Refused, Relay, Settings
-from keenframe.web.uploads import Uploads, drain
+from keenframe.web.settings import Relay, Settings
+from keenframe.web.uploads import Uploads
 from keenframe.web.videos import Videos
 from keenframe.web.workers import Worker
 from keenframe.web.workspace import Workspace
@@ -94,17 +95,16 @@ def create_app(
             Route("/api/about", answer_about),
             *pictures.routes(),
             *videos.routes(),
-            *relay_routes(relay, no_relay, limits, uploads),
+            *relay_routes(relay, no_relay, limits),
         ],
         exception_handlers={
             KeenframeError: _refused,
             HTTPException: _http_error,
-            ClientDisconnect: _gone,
             Exception: _bug,
         },
         lifespan=lifespan,
     )
-    return Guard(app, settings)
+    return WebGuard(app, settings)
 
 
 def _about(settings: Settings, relay: bool, no_relay: str) -> dict[str, object]:
@@ -147,12 +147,7 @@ def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     refusal = error if isinstance(error, Refused) else Refused(422, "failed", str(error))
-    answer = answer_refusal(request.scope, refusal)
-    if refusal.status == 408:
-        answer.headers["Connection"] = "close"
-    elif request.method == "POST":
-        await drain(request)
-    return answer
+    return answer_refusal(request.scope, refusal)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -160,11 +155,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     messages = {404: "There is nothing at this address.", 405: "This address does not take that."}
     refusal = Refused(error.status_code, "http", messages.get(error.status_code, error.detail))
     return answer_refusal(request.scope, refusal)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """Nobody is there to read this any more."""
-    return Response(status_code=400)
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from keenframe.web.settings import Refused
+from keenframe.serving.requests import Refused
 
 # As many bytes as any of the checks below looks at.
 HEAD_BYTES = 1024
