@@ -7,11 +7,12 @@ import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from string import Template
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -87,8 +88,8 @@ def create_app(
     mimetypes.add_type("application/wasm", ".wasm")
     app = Starlette(
         routes=[
-            Route("/", _file(STATIC / "index.html")),
-            Route("/live", _file(STATIC / "live.html")),
+            Route("/", _page("files", "pictures and videos")),
+            Route("/live", _page("live", "live")),
             Route("/samples/picture", _file(_SAMPLES / "still.jpg")),
             Route("/samples/video", _file(_SAMPLES / "call.webm")),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -136,6 +137,19 @@ async def _warm(worker: Worker) -> None:
     # What is wrong with the model or the engine is said again, to the user, at the first picture.
     with suppress(Refused):
         await worker.run({"task": "warm"}, 120.0)
+
+
+def _page(name: str, title: str) -> Callable[[Request], Awaitable[Response]]:
+    """The page that js/NAME.js runs: what it holds, in the frame that all pages have."""
+    frame, content = (
+        (STATIC / "pages" / f"{part}.html").read_text(encoding="utf-8") for part in ("frame", name)
+    )
+    page = Template(frame).substitute(name=name, title=title, content=content)
+
+    async def serve(request: Request) -> Response:
+        return HTMLResponse(page)
+
+    return serve
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
