@@ -16,6 +16,7 @@ export class WorkerHost {
     this._worker = new Worker(new URL("worker.js", base), { type: "module" });
     this._calls = new Map();
     this._count = 0;
+    this._closed = false;
     this._stats = null;
     this.ready = new Promise((resolve, reject) => this._calls.set("ready", { resolve, reject }));
     this.ended = new Promise((resolve, reject) => this._calls.set("ended", { resolve, reject }));
@@ -30,7 +31,8 @@ export class WorkerHost {
 
   sharpen(frame) {
     const copy = frame.clone();
-    return this._call({ type: "sharpen", frame: copy }, [copy]);
+    // Closed already where it was sent; where it was not, nobody else would.
+    return this._call({ type: "sharpen", frame: copy }, [copy]).finally(() => copy.close());
   }
 
   /** A promise of the picture sharpened, for where frames cannot be sent; its bytes go away. One at a time. */
@@ -56,12 +58,14 @@ export class WorkerHost {
   }
 
   close() {
+    this._closed = true;
     this._worker.terminate();
     this._settle("ended", (call) => call.resolve());
     this._failAll(new Error("keenframe was closed"));
   }
 
   _call(message, transfer) {
+    if (this._closed) return Promise.reject(new Error("keenframe was closed"));
     const id = ++this._count;
     return new Promise((resolve, reject) => {
       this._calls.set(id, { resolve, reject });
