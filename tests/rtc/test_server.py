@@ -34,7 +34,8 @@ def door() -> Iterator[TestClient]:
 def test_the_page_and_the_numbers(door: TestClient) -> None:
     page = door.get("/")
     assert page.status_code == 200 and "keenframe relay" in page.text
-    assert "script-src 'self'" in page.headers["content-security-policy"]
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
     assert "javascript" in door.get("/relay.js").headers["content-type"]
     numbers = door.get("/stats.json").json()
     assert numbers["peers"] == 0 and numbers["peers_limit"] == 1 and numbers["participants"] == {}
@@ -84,7 +85,7 @@ def test_other_names_and_other_sites_are_refused(door: TestClient) -> None:
 
 def test_a_token_is_asked_for_where_there_is_one() -> None:
     with client(Access(frozenset({"relay.example"}), any_address=True, token=TOKEN)) as door:
-        assert door.get("/").status_code == door.get("/relay.js").status_code == 200
+        assert all(door.get(path).status_code == 200 for path in ("/", "/relay.css", "/relay.js"))
         for path in ("/stats.json", "/metrics", "/stats.json?token=wrong", "/metrics?token="):
             refused = door.get(path)
             assert refused.status_code == 401 and "token" in refused.json()["error"]

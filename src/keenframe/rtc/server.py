@@ -32,10 +32,13 @@ CONNECTIONS = 64
 # In JSON a line's end takes four bytes.
 _BODY_BYTES_MAX = OFFER_BYTES_MAX + (OFFER_BYTES_MAX >> 2)
 _BODY_S, _ANSWER_S = 10.0, 30.0
-_STATIC = {"/": ("relay.html", "text/html"), "/relay.js": ("relay.js", "text/javascript")}
+_STATIC = {
+    "/": ("relay.html", "text/html"),
+    "/relay.css": ("relay.css", "text/css"),
+    "/relay.js": ("relay.js", "text/javascript"),
+}
 _HEADERS = page_headers(
-    {"style-src": "'unsafe-inline'", "media-src": "'self' blob: mediastream:"},
-    features=("camera", "fullscreen", "microphone"),
+    {"media-src": "'self' blob: mediastream:"}, features=("camera", "fullscreen", "microphone")
 )
 
 

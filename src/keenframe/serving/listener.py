@@ -8,6 +8,7 @@ import socket
 import psutil
 
 from keenframe.errors import InputError, OutputError
+from keenframe.media.files import reason
 
 BACKLOG = 256
 
@@ -19,8 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--host {host!r} is no address of a computer: {reason}") from error
+        raise InputError(f"--host {host!r} is no address of a computer: {reason(error)}") from error
     listener = socket.socket(family, kind, protocol)
     try:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows
@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OutputError(
-            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()} — "
+            f"cannot listen on {host} port {port}: {reason(error)} — "
             "choose another port with --port, or end the program that has it"
         ) from error
     return listener
