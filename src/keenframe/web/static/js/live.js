@@ -86,6 +86,8 @@ async function show() {
 async function measure(mine) {
   while (running === mine) {
     const stats = await mine.result.stats().catch(() => ({}));
+    if (running !== mine) return;
+    if (stats.ended) return stop("The relay ended the call. Start it again.");
     const video = $(".layer.after video");
     const [width, height] = stats.size ?? [video?.videoWidth, video?.videoHeight];
     const parts = [
