@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keenframe.serving.requests import Refused
@@ -61,7 +61,7 @@ class Guard:
 
     def refuse(self, scope: Scope, refusal: Refused) -> Response:
         """How a refusal is said."""
-        return JSONResponse({"error": str(refusal)}, refusal.status, refusal.headers)
+        return refusal.answer()
 
     def headers_for(self, scope: Scope) -> Mapping[str, str]:
         """What the answer gets unless it has its own."""

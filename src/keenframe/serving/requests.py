@@ -32,11 +32,15 @@ class Refused(KeenframeError):
         # Who sends too slowly is not waited for any longer.
         return headers | ({"Connection": "close"} if self.status == 408 else {})
 
+    def answer(self) -> Response:
+        """{"error": sentence}"""
+        return JSONResponse({"error": str(self)}, self.status, self.headers)
+
 
 async def refusal_response(request: Request, error: Exception) -> Response:
-    """An exception handler of Starlette for `Refused`: {"error": sentence}."""
+    """`Refused.answer` as an exception handler of Starlette."""
     assert isinstance(error, Refused)
-    return JSONResponse({"error": str(error)}, error.status, error.headers)
+    return error.answer()
 
 
 async def read_body(request: Request, bytes_max: int, limit_s: float) -> bytes:

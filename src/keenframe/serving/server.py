@@ -27,7 +27,8 @@ def run(
 ) -> None:
     """Serve `app` until a signal ends it; what the signal does otherwise happens after the end.
 
-    connections: at once, and of one address. behind_proxy: believe a proxy on this machine about who comes.
+    connections, per_address: at once, in all and from one address, which has no limit of its own by default.
+    behind_proxy: believe a proxy on this machine about who comes.
     """
     uvicorn.Server(config(app, connections, per_address, behind_proxy)).run(sockets=[listener])
 

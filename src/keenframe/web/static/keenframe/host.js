@@ -96,6 +96,7 @@ export class WorkerHost {
 export class LocalHost {
   constructor(base, setup, options) {
     this._pump = null;
+    this._stopped = false;
     this._stream = null;
     this.ready = makeEngines(setup).then((engines) => {
       this._stream = new Stream(engines, setup.module, options);
@@ -111,11 +112,12 @@ export class LocalHost {
   async pump(readable, writable) {
     await this.ready;
     this._pump = new Pump(this._stream, readable, writable);
+    if (this._stopped) this._pump.stop();
     await this._pump.run();
   }
 
   set(options) {
-    this.ready.then(() => this._stream.set(options));
+    this.ready.then(() => this._stream.set(options), () => {});
   }
 
   stats() {
@@ -123,6 +125,7 @@ export class LocalHost {
   }
 
   stop() {
+    this._stopped = true;
     this._pump?.stop();
   }
 
