@@ -44,6 +44,7 @@ async def endless(request: Request) -> Response:
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with short waits, for five connections of an address."""
     monkeypatch.setattr(server, "HEAD_S", 0.3)
+    monkeypatch.setattr(server, "REFUSED_BODY_S", 0.4)
     routes = [Route("/", hello), Route("/body", body, methods=["POST"]), Route("/endless", endless)]
     app = Starlette(routes=routes, exception_handlers={Refused: refusal_response})
     with running(Door(app, page_headers({}), limit_s=1.0), per_address=5) as address:

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,6 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from keenframe.serving.listener import BACKLOG
 
 HEAD_S = 15.0
+# A browser reads no answer before it has sent its whole upload: what is refused is read on, and thrown away.
+REFUSED_BODY_S = 300.0
 _HEAD_BYTES_MAX = 32 << 10
 _GRACE_S = 3
 
@@ -58,11 +61,8 @@ def config(
 
 
 def _limited_protocol(per_address: int) -> type[H11Protocol]:
-    """uvicorn's HTTP/1.1 with limits that it lacks: connections of an address, and seconds for a request's head.
-
-    Those seconds count whenever something comes that is no part of a request being answered, so also for a second head,
-    and for what is still sent of a body whose request was refused.
-    """
+    """uvicorn's HTTP/1.1 with limits that it lacks: connections of an address, and seconds for what is no part of a
+    request being answered: heads, on new and on kept connections, and bodies of requests that were refused."""
     open_now: Counter[str] = Counter()
 
     class LimitedProtocol(H11Protocol):
@@ -76,11 +76,11 @@ def _limited_protocol(per_address: int) -> type[H11Protocol]:
             if open_now[self._address] > per_address or len(self.connections) > (self.limit_concurrency or 0):
                 transport.abort()
             else:
-                self._wait_for_head()
+                self._wait(HEAD_S)
 
         def data_received(self, data: bytes) -> None:
             if self._timer is None and not self._busy():
-                self._wait_for_head()
+                self._wait(HEAD_S if self.conn.their_state is h11.IDLE else REFUSED_BODY_S)
             super().data_received(data)
             if self._busy():
                 self._stop_waiting()
@@ -97,8 +97,8 @@ def _limited_protocol(per_address: int) -> type[H11Protocol]:
             cycle: Any = self.cycle
             return cycle is not None and not cycle.response_complete
 
-        def _wait_for_head(self) -> None:
-            self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+        def _wait(self, seconds: float) -> None:
+            self._timer = self.loop.call_later(seconds, self.transport.abort)
 
         def _stop_waiting(self) -> None:
             if self._timer is not None:
