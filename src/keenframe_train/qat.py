@@ -13,7 +13,7 @@ from keenframe_train.data.bank import Bank
 from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.validation import Sample
 from keenframe_train.evaluate.judge import gains, measure
-from keenframe_train.export.package import load_network, simplify
+from keenframe_train.export.package import load_network, share_bias, simplify
 from keenframe_train.losses import Losses
 from keenframe_train.nets.rounding import add_points, round_weights, settle_weights
 from keenframe_train.progress import progress
@@ -72,8 +72,7 @@ def quantize_aware(
             optimizer.step()
             bar.update(task, advance=1)
     settle_weights(model)
-    with torch.no_grad():
-        model.up.bias.copy_(model.up.bias.reshape(-1, 4).mean(1).repeat_interleave(4))
+    share_bias(model)
     reached = gains(measure(model.eval(), samples))
     card = {"recipe": state["recipe"], "step": state["step"], "gains": reached, "rounded": steps}
     save_checkpoint(out, {**card, "ema": model.state_dict()})

@@ -27,8 +27,11 @@ def load_any(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
         spec = Recipe.from_json(state["recipe"]).network
         network = build(spec.name, **spec.options)
         if "rounded" in state and isinstance(network, Keen):
+            network.fold()
             empty_points(network)
         network.load_state_dict(state["ema"])
+        if isinstance(network, Keen):
+            network.fold()
     except (KeyError, TypeError, RuntimeError, TrainError) as error:
         raise TrainError(f"'{path}' holds no network of a run: {error}") from error
     return network.eval(), state

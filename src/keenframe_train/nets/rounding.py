@@ -58,8 +58,8 @@ class RoundedWeight(nn.Module):
         self.shared = shared
 
     def forward(self, weight: Tensor) -> Tensor:
-        largest = weight.detach().abs().amax((1, 2, 3)).reshape(-1, self.shared).amax(1).clamp_min(1e-8)
-        step = (largest / 127).repeat_interleave(self.shared)[:, None, None, None]
+        largest = weight.detach().abs().flatten(1).amax(1).reshape(-1, self.shared).amax(1).clamp_min(1e-8)
+        step = (largest / 127).repeat_interleave(self.shared).reshape(-1, *[1] * (weight.ndim - 1))
         levels = weight / step
         return (levels + (levels.round() - levels).detach()) * step
 
@@ -67,21 +67,27 @@ class RoundedWeight(nn.Module):
 def learned_convolutions(net: Keen) -> list[tuple[nn.Conv2d, int]]:
     """The convolutions that run in INT8, with how many of their output channels share a step.
 
-    The upward step's four positions of a channel are one output channel of the transposed convolution it becomes.
+    The upward step's positions of a channel are one output channel of the transposed convolution it becomes.
     """
     inside = [layer for block in net.blocks for layer in (block.first, block.second)]
-    return [(layer, 1) for layer in (net.down, *inside, net.tail)] + [(net.up, 4)]
+    return [(layer, 1) for layer in (net.down, *inside, net.tail)] + [(net.up, net.config.stride**2)]
+
+
+def stored_layers(net: Keen) -> list[tuple[nn.Module, int]]:
+    """All layers whose weights a file holds in eight bits: the linear ones, too, whose arithmetic stays in float."""
+    films = [net.head_film, *(block.film for block in net.blocks)]
+    return [*learned_convolutions(net), (net.embed[0], 1), *((film.linear, 1) for film in films)]
 
 
 def round_weights(net: Keen) -> None:
     """Let the network compute with rounded weights while the weights themselves stay trainable."""
-    for layer, shared in learned_convolutions(net):
+    for layer, shared in stored_layers(net):
         parametrize.register_parametrization(layer, "weight", RoundedWeight(shared))
 
 
 def settle_weights(net: Keen) -> None:
     """Make the rounded weights the network's own."""
-    for layer, _ in learned_convolutions(net):
+    for layer, _ in stored_layers(net):
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
 
