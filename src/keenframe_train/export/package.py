@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,19 +144,27 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
     return small
 
 
-def store_int8(graph: onnx.ModelProto, float_arithmetic: bool = False) -> onnx.ModelProto:
+def learned_in_keen(graph: onnx.ModelProto) -> set[str]:
+    """Names of the nodes of a deployed `keen` whose weights are rounded in training."""
+    return {node.name for node in graph.graph.node if _LEARNED.match(node.name)}
+
+
+def store_int8(
+    graph: onnx.ModelProto, float_arithmetic: bool = False, learned: Container[str] | None = None
+) -> onnx.ModelProto:
     """Store the rounded weights of the learned layers as INT8 with one step for each output channel: lossless.
 
-    float_arithmetic: widen those of the convolutions by a cast and a product, which engines fold when they load the
+    learned: names of those layers' nodes; None: those of `keen`. float_arithmetic: widen those of the convolutions by a cast and a product, which engines fold when they load the
     model; without it by DequantizeLinear, by which they know that they shall compute in INT8. The small linear layers
     are in float arithmetic in any case. Raises TrainError for weights that are not rounded.
     """
     small = onnx.ModelProto()
     small.CopyFrom(graph)
     weights = {tensor.name: tensor for tensor in small.graph.initializer}
+    learned = learned_in_keen(graph) if learned is None else learned
     added = []
     for node in small.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or not _LEARNED.match(node.name):
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or node.name not in learned:
             continue
         name = node.input[1]
         values = numpy_helper.to_array(weights[name])
@@ -198,9 +206,10 @@ def store_int8(graph: onnx.ModelProto, float_arithmetic: bool = False) -> onnx.M
     return small
 
 
-def mean_psnr(path: Path, samples: Sequence[Sample]) -> dict[str, float]:
-    """Mean PSNR (dB, at most 50) of a file's output per kind, in ONNX Runtime."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def mean_psnr(model: Path | bytes, samples: Sequence[Sample]) -> dict[str, float]:
+    """Mean PSNR (dB, at most 50) of a file's output per kind, in ONNX Runtime. model: the file or what is in it."""
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     values: dict[str, list[float]] = {}
     for sample in samples:
         pixels, _ = run_session(session, sample.degraded, sample.condition)

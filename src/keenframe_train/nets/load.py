@@ -11,7 +11,7 @@ from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.errors import TrainError
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.registry import build
-from keenframe_train.nets.rounding import empty_points
+from keenframe_train.nets.rounding import empty_layers, empty_points
 from keenframe_train.recipe import Recipe
 
 
@@ -29,6 +29,8 @@ def load_any(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
         if "rounded" in state and isinstance(network, Keen):
             network.fold()
             empty_points(network)
+        elif "rounded" in state:
+            empty_layers(network, state["ema"])
         network.load_state_dict(state["ema"])
         if isinstance(network, Keen):
             network.fold()

@@ -6,9 +6,13 @@ learnt (LSQ, Esser et al. 2020), that of the weights follows each output channel
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils.hooks import RemovableHandle
 
 from keenframe_train.nets.keen import Keen, point_names
 
@@ -92,8 +96,8 @@ def settle_weights(net: Keen) -> None:
 
 
 @torch.no_grad()
-def add_points(net: Keen, luma: Tensor, condition: Tensor, share: float = 1e-4) -> None:
-    """Put a rounding at every place, its range such that `share` of the values seen lie outside on either side.
+def add_points(net: Keen, luma: Tensor, condition: Tensor) -> None:
+    """Put a rounding at every place, with the range that its values have.
 
     luma (N, 1, H, W) in 0-1 and condition (N, 128): what the ranges are taken from.
     """
@@ -105,20 +109,80 @@ def add_points(net: Keen, luma: Tensor, condition: Tensor, share: float = 1e-4) 
             self.name = name
 
         def forward(self, x: Tensor) -> Tensor:
-            seen[self.name] = x.detach().flatten()
+            seen[self.name] = x.detach()
             return x
 
     names = point_names(net.config)
     net.points = nn.ModuleDict({name: Recorder(name) for name in names})
     net(luma, condition)
-    points = {}
-    for name in names:
-        values = seen[name].sort().values
-        cut = int(len(values) * share)
-        points[name] = Rounding(float(values[cut]), float(values[-1 - cut]))
-    net.points = nn.ModuleDict(points)
+    net.points = nn.ModuleDict({name: fitting(seen[name]) for name in names})
+
+
+def fitting(values: Tensor, share: float = 1e-4) -> Rounding:
+    """A rounding with a range such that `share` of the values lie outside on either side."""
+    ordered = values.flatten().sort().values
+    cut = int(len(ordered) * share)
+    return Rounding(float(ordered[cut]), float(ordered[-1 - cut]))
 
 
 def empty_points(net: Keen) -> None:
     """Roundings at every place, to be filled from a checkpoint."""
     net.points = nn.ModuleDict({name: Rounding(-1.0, 1.0) for name in point_names(net.config)})
+
+
+def round_layers(net: nn.Module, x: Tensor) -> None:
+    """Let a network of the lab compute in INT8: what its convolutions read and their weights are rounded.
+
+    x (N, C, H, W) in 0-1: what the ranges are taken from. The first convolution stays in float, as `keen`'s does: it
+    reads the picture itself. So do those of a single position, as attention has them, which cost nothing.
+    """
+    layers = {name: layer for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d)}
+    seen: dict[str, Tensor] = {}
+
+    def remember(name: str) -> RemovableHandle:
+        def hook(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen[name] = inputs[0]
+
+        return layers[name].register_forward_pre_hook(hook)
+
+    hooks = [remember(name) for name in layers]
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    for name, values in list(seen.items())[1:]:
+        if values.shape[-1] * values.shape[-2] > 1:
+            _attach(layers[name], fitting(values))
+            parametrize.register_parametrization(layers[name], "weight", RoundedWeight())
+
+
+def settle_layers(net: nn.Module) -> None:
+    """Make the rounded weights the network's own; what its convolutions read is rounded as before."""
+    for layer in net.modules():
+        if parametrize.is_parametrized(layer):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+
+
+def empty_layers(net: nn.Module, names: Iterable[str]) -> None:
+    """Roundings before the convolutions whose roundings are among `names`, to be filled from a checkpoint."""
+    for name in names:
+        if name.endswith(".rounding.zero"):
+            _attach(net.get_submodule(name.removesuffix(".rounding.zero")), Rounding(-1.0, 1.0))
+
+
+def frozen_layers(net: nn.Module) -> nn.Module:
+    """A copy of such a network whose roundings can be exported."""
+    copied = copy.deepcopy(net)
+    for layer in list(copied.modules()):
+        if isinstance(getattr(layer, "rounding", None), Rounding):
+            layer.rounding = frozen(layer.rounding)
+    return copied
+
+
+def _attach(layer: nn.Module, rounding: nn.Module) -> None:
+    layer.rounding = rounding
+    layer.register_forward_pre_hook(_round_input)
+
+
+def _round_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (layer.rounding(inputs[0]),)
