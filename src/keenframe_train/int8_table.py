@@ -1,4 +1,4 @@
-"""INT8 after training beside INT8 by fine-tuning: what each costs against the float network, for each kind of damage."""
+"""INT8 after training beside INT8 by fine-tuning: what each loses against float, for each kind of damage."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
     frames: pairs of the bank that NNCF sees. sweeps: rounds of tuning the ranges on them. samples: what is measured on,
     none of them in the bank.
     """
-    network, state = load_any(run / "best.pt")
+    network, _ = load_any(run / "best.pt")
     chosen = np.random.default_rng(0).choice(len(bank), min(frames, len(bank)), replace=False)
     chosen.sort()
     if isinstance(network, Keen):

@@ -154,9 +154,10 @@ def store_int8(
 ) -> onnx.ModelProto:
     """Store the rounded weights of the learned layers as INT8 with one step for each output channel: lossless.
 
-    learned: names of those layers' nodes; None: those of `keen`. float_arithmetic: widen those of the convolutions by a cast and a product, which engines fold when they load the
-    model; without it by DequantizeLinear, by which they know that they shall compute in INT8. The small linear layers
-    are in float arithmetic in any case. Raises TrainError for weights that are not rounded.
+    learned: names of those layers' nodes; None: those of `keen`. float_arithmetic: widen those of the convolutions by a
+    cast and a product, which engines fold when they load the model; without it by DequantizeLinear, by which they know
+    that they shall compute in INT8. The small linear layers are in float arithmetic in any case. Raises TrainError for
+    weights that are not rounded.
     """
     small = onnx.ModelProto()
     small.CopyFrom(graph)
