@@ -71,7 +71,8 @@ def fit(
         bool, typer.Option("--control", help="The same run without its teachers, as NAME-control.")
     ] = False,
     start: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose fitting weights are copied in first.")
+        Path | None,
+        typer.Option(help="Checkpoint whose fitting weights are copied in; a smaller keen is widened."),
     ] = None,
     precision: Precision = "auto",
     devices: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",

@@ -1,4 +1,4 @@
-"""Degradations by name, and the mixes that networks train on: `keen`, `keen-x2`, `keen-x4`, and the five reports' own."""
+"""Degradations by name, and the mixes that networks train on: those of `keen`, and the five reports' own."""
 
 from __future__ import annotations
 
