@@ -154,8 +154,8 @@ def store_int8(
 ) -> onnx.ModelProto:
     """Store the rounded weights of the learned layers as INT8 with one step for each output channel: lossless.
 
-    learned: names of those layers' nodes; None: those of `keen`. float_arithmetic: widen those of the convolutions by a
-    cast and a product, which engines fold when they load the model; without it by DequantizeLinear, by which they know
+    learned: names of those layers' nodes; None: those of `keen`. float_arithmetic: widen those of the convolutions by
+    casts and a product, which engines fold when they load the model; without it by DequantizeLinear, by which they know
     that they shall compute in INT8. The small linear layers are in float arithmetic in any case. Raises TrainError for
     weights that are not rounded.
     """
@@ -164,10 +164,15 @@ def store_int8(
     weights = {tensor.name: tensor for tensor in small.graph.initializer}
     learned = learned_in_keen(graph) if learned is None else learned
     added = []
+    done: set[str] = set()
     for node in small.graph.node:
         if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or node.name not in learned:
             continue
         name = node.input[1]
+        node.input[1] = f"{name}.widened"
+        if name in done:  # equal weights, such as zeros, are one tensor of the graph
+            continue
+        done.add(name)
         values = numpy_helper.to_array(weights[name])
         axis = 1 if node.op_type == "ConvTranspose" else 0
         shape = [-1 if i == axis else 1 for i in range(values.ndim)]
@@ -180,16 +185,16 @@ def store_int8(
             )
         small.graph.initializer.remove(weights[name])
         small.graph.initializer.append(numpy_helper.from_array(levels, f"{name}.int8"))
-        node.input[1] = f"{name}.widened"
         if float_arithmetic or node.op_type == "Gemm":
             small.graph.initializer.append(numpy_helper.from_array(step.reshape(shape), f"{name}.step"))
-            cast = onnx.helper.make_node(
-                "Cast", [f"{name}.int8"], [f"{name}.cast"], name=f"cast/{name}", to=onnx.TensorProto.FLOAT
-            )
+            # By way of float16, which holds the levels exactly: OpenVINO knows one cast and a product by sight, and
+            # would keep a linear layer's bytes and widen them anew in every frame.
+            for source, target, kind in (("int8", "narrow", "FLOAT16"), ("narrow", "cast", "FLOAT")):
+                given, made = f"{name}.{source}", f"{name}.{target}"
+                to = onnx.TensorProto.DataType.Value(kind)
+                added.append(onnx.helper.make_node("Cast", [given], [made], name=f"cast/{made}", to=to))
             inputs = [f"{name}.cast", f"{name}.step"]
-            added += [
-                cast, onnx.helper.make_node("Mul", inputs, [f"{name}.widened"], name=f"widen/{name}")
-            ]  # fmt: skip
+            added.append(onnx.helper.make_node("Mul", inputs, [f"{name}.widened"], name=f"widen/{name}"))
         else:
             zero = np.zeros(len(step), np.int8)
             small.graph.initializer.extend(
