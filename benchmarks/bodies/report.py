@@ -75,7 +75,7 @@ def draw(rows: Sequence[Mapping[str, Any]], caption: str) -> Figure:
             )
         axes.plot([], [], color=color, linestyle="--", label=label)
     axes.set_xscale("log")
-    axes.set_xlabel("ms of the network at 1080p, INT8")
+    axes.set_xlabel("ms of the network, INT8")
     axes.set_ylabel("mean gain on validation windows, dB")
     axes.grid(color="#dddddd", linewidth=0.7, which="both")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
