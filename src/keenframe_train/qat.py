@@ -106,7 +106,7 @@ def quantize_aware(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            bar.update(task, advance=1, note=f"loss {float(loss):.3f}")
+            bar.update(task, advance=1, note=f"loss {loss.item():.3f}")
             if (step + 1) % SAVE_EVERY == 0:
                 progressed = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 save_checkpoint(part, {"settings": settings, "done": step + 1, **progressed})
