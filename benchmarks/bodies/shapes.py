@@ -19,14 +19,15 @@ BRANCHES = "+1x1"
 
 def shapes(scale: int = 1) -> dict[str, KeenConfig]:
     """All bodies by name; those of `keen` and `keen-nano` first."""
-    found = {KEEN: KeenConfig(scale, 32, 64, 3), NANO: KeenConfig(scale, 16, 32, 3)}
+    first = {KEEN: KeenConfig(scale, 32, 64, 3), NANO: KeenConfig(scale, 16, 32, 3)}
+    others: list[KeenConfig] = []
     for head in (16, 24, 32, 48):
         for trunk in (2 * head, 3 * head):
             for blocks in (2, 3, 4):
                 for share in (0.75, 1.0):
                     inner = max(16, round(share * trunk / 16) * 16)
                     widths = (inner,) * blocks if inner < trunk else ()
-                    found.setdefault(name_of(c := KeenConfig(scale, head, trunk, blocks, inner=widths)), c)
+                    others.append(KeenConfig(scale, head, trunk, blocks, inner=widths))
     # A trunk at the head's own size, and one at a sixteenth of the picture's.
     for stride, head, trunk, blocks in (
         (1, 24, 24, 3),
@@ -35,9 +36,8 @@ def shapes(scale: int = 1) -> dict[str, KeenConfig]:
         (4, 32, 96, 3),
         (4, 32, 128, 4),
     ):
-        found[name_of(c := KeenConfig(scale, head, trunk, blocks, stride=stride))] = c
-    known = {found[KEEN], found[NANO]}
-    return {name: c for name, c in found.items() if name in (KEEN, NANO) or c not in known}
+        others.append(KeenConfig(scale, head, trunk, blocks, stride=stride))
+    return first | {name_of(config): config for config in others if config not in first.values()}
 
 
 def name_of(config: KeenConfig) -> str:
