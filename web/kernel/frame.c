@@ -15,6 +15,7 @@ static int remembered, drawn;
 static float last_strength;
 static uint32_t model_end;
 
+EXPORT(model_inner) int *model_inner(void) { return network_inner(); }
 EXPORT(model_new) int model_new(int head, int trunk, int blocks, int embedding, int experts) {
   return network_new(head, trunk, blocks, embedding, experts);
 }

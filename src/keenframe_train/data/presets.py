@@ -1,4 +1,4 @@
-"""Degradations by name, and the mixes that networks train on: `keen`'s, and the five reports' own."""
+"""Degradations by name, and the mixes that networks train on: those of `keen`, and the five reports' own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from keenframe_train.data import degradations as d
-from keenframe_train.data.call import CALL, CALL_FULL, CALL_HALF, Call
+from keenframe_train.data.call import CALL, CALL_FULL, CALL_HALF, CALL_QUARTER, Call
 from keenframe_train.errors import TrainError
 
 
@@ -43,10 +43,12 @@ PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
         "call": CALL,
         "call-full": CALL_FULL,
         "call-half": CALL_HALF,
-        # For networks that enlarge by themselves: half the size comes back.
+        # For networks that enlarge by themselves: half or a quarter of the size comes back.
         "x2": d.Shrink(kernels=("bicubic",), opencv_share=0.0),
         "received-half": Received(CALL_HALF),
         "r4-small": Small(d.R4),
+        "x4": d.Shrink(4, kernels=("bicubic",), opencv_share=0.0),
+        "received-quarter": Received(CALL_QUARTER),
     }
 )
 
@@ -138,6 +140,17 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ),
             ("x2", "received-half"),
             scale=2,
+        ),
+        "keen-x4": Mix(
+            MappingProxyType(
+                {
+                    "x4": (0.25, d.Shrink(4)),
+                    "blur-x4": (0.1, d.Compose((_WIDE_BLUR, d.Shrink(4)))),
+                    "call-quarter": (0.65, Received(CALL_QUARTER)),
+                }
+            ),
+            ("x4", "received-quarter"),
+            scale=4,
         ),
         "r1": _one("r1"),
         "r2": _one("r2"),
