@@ -35,6 +35,7 @@ from browser_module.calls import Plane, run_call
 from browser_module.conftest import FOLDERS, ORT, Handler
 from keenframe.engines.cpu import cpu_name
 from keenframe.frame import Frame
+from keenframe.media.files import check_output, write_text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -202,6 +203,8 @@ def main() -> None:
             command.add_argument("--frames", type=int, default=60, help="frames that are judged")
             command.add_argument("--pinned", action="store_true", help="keep the model however slow it is")
     options = parser.parse_args()
+    if options.json:
+        check_output(options.json, overwrite=True)  # rather than after minutes of measuring
     with site() as (address, files), browser("--autoplay-policy=no-user-gesture-required") as running:
         options.files = files
         page = running.new_page()
@@ -210,7 +213,7 @@ def main() -> None:
         chromium = running.version
     if options.json:
         found = {"machine": cpu_name(), "chromium": chromium, "arguments": sys.argv[1:], "rows": rows}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        write_text(options.json, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

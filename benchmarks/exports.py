@@ -6,7 +6,6 @@ python -m benchmarks.exports --data DIR
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,10 @@ import typer
 
 from benchmarks.machine import describe
 from keenframe.cli.bench import parse_size
-from keenframe.errors import KeenframeError
-from keenframe.evaluate.run import write_text
+from keenframe.media.files import write_text
 from keenframe.zoo.store import find_model
-from keenframe_train.errors import TrainError
+from keenframe_train.cli import run
+from keenframe_train.evaluate.markdown import DASH, wide_table
 from keenframe_train.export.convert import FORMATS, convert
 from keenframe_train.export.parity import THREADS
 
@@ -59,31 +58,27 @@ def exports(
 
 def table(rows: list[dict[str, Any]], caption: str) -> str:
     """Markdown: a line for each network of each format."""
-    lines = [
-        f"{caption}.\n",
-        "| runtime | network | kB | to the float network | INT8, PSNR-Y against float's, worst kind | ms | at |",
-        "|" + " --- |" * 7,
-    ]
+    heads = [
+        "runtime", "network", "kB", "to the float network", "INT8, PSNR-Y against float's, worst kind", "ms", "at",
+    ]  # fmt: skip
+    lines = []
     for row in rows:
         apart, change = row["difference"], row["int8_change"]
         words = f"{apart:.1e}" if apart is not None else f"{row['int8_to_float']:.1f} dB"
         worst = min(change, key=change.__getitem__) if change else None
         lines.append(
-            f"| {row['runtime']} | {row['network']} | {row['size_bytes'] / 1e3:.0f} | {words} | "
-            f"{f'{change[worst]:+.2f} dB ({worst})' if worst else '—'} | {row['time_ms']:.1f} | "
-            f"{'{}x{}'.format(*row['timed_at'])} |"
+            [
+                row["runtime"],
+                row["network"],
+                f"{row['size_bytes'] / 1e3:.0f}",
+                words,
+                f"{change[worst]:+.2f} dB ({worst})" if worst else DASH,
+                f"{row['time_ms']:.1f}",
+                "{}x{}".format(*row["timed_at"]),
+            ]
         )
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Entry point: errors that have an explanation are one line."""
-    try:
-        app()
-    except (KeenframeError, TrainError) as error:
-        print(f"benchmarks.exports: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    return f"{caption}.\n\n{wide_table(heads, lines)}"
 
 
 if __name__ == "__main__":
-    main()
+    run(app, "benchmarks.exports")

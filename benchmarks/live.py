@@ -25,13 +25,15 @@ from typing import Any
 
 import numpy as np
 import psutil
+import typer
 
 from keenframe.cli.bench import parse_size
 from keenframe.engines.cpu import cpu_name, usable_cores
+from keenframe.errors import KeenframeError
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.pipeline import Pipeline
 from keenframe.live.sinks import Shot
-from keenframe.media.files import whole_file
+from keenframe.media.files import check_output, write_text
 from keenframe.media.pattern import Pattern
 from keenframe.media.playback import Playback
 
@@ -166,12 +168,16 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="write the numbers, too")
     given = parser.parse_args()
-    numbers = soak(given)
+    try:
+        if given.json is not None:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            check_output(given.json, overwrite=True)  # rather than after minutes of measuring
+        numbers = soak(given)
+    except (KeenframeError, OSError, typer.BadParameter) as error:
+        parser.error(str(error))
     print(json.dumps(numbers, indent=2))
     if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(given.json, overwrite=True) as part:
-            part.write_text(json.dumps(numbers, indent=2) + "\n")
+        write_text(given.json, json.dumps(numbers, indent=2) + "\n")
     verdicts = {
         f"FPS held ({FPS_HELD:.0%} of the target)": numbers["fps"] >= FPS_HELD * given.fps,
         f"p95 latency ≤ {P95_MS:g} ms": numbers["latency_ms"]["p95"] <= P95_MS,

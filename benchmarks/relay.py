@@ -41,7 +41,7 @@ from browser import browser
 from keenframe.engines.cpu import cpu_name, usable_cores
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.stats import Stats
-from keenframe.media.files import whole_file
+from keenframe.media.files import check_output, write_text
 from keenframe.metrics import psnr, ssim
 from keenframe.rtc.options import PeerOptions
 from keenframe.rtc.relay import Relay
@@ -267,13 +267,14 @@ def main() -> None:
     given = parser.parse_args()
     if not given.clip:
         given.clip, given.whole = [SAMPLE], True
+    if given.json_file is not None:
+        check_output(given.json_file, overwrite=True)  # rather than after minutes of measuring
     rows = measure(given)
     machine = {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
     versions = {name: version(name) for name in ("aiortc", "av", "openvino", "onnxruntime")}
     if given.json_file is not None:
-        with whole_file(given.json_file, overwrite=True) as part:
-            report = {"machine": machine, "versions": versions, "halved": not given.whole, **rows}
-            part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        report = {"machine": machine, "versions": versions, "halved": not given.whole, **rows}
+        write_text(given.json_file, json.dumps(report, indent=1) + "\n")
         print(f"written: {given.json_file}")
 
 

@@ -9,7 +9,6 @@ engine with the same threads, in INT8, bfloat16 and float32. An operation is a m
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -26,10 +25,12 @@ from benchmarks.machine import describe
 from keenframe.cli.bench import make_frame, parse_size
 from keenframe.engines.cpu import has_bf16
 from keenframe.engines.openvino import OpenVinoEngine
-from keenframe.errors import KeenframeError
+from keenframe.media.files import write_text
 from keenframe.pixels import copy_padded
 from keenframe.tiles import round_up
 from keenframe.zoo.store import find_model, read_spec
+from keenframe_train.cli import run
+from keenframe_train.evaluate.markdown import DASH, wide_table
 
 # Channels and the edge of the square plane of the chains that peaks are measured with.
 CHAINS = ((64, 192), (128, 128), (256, 64), (512, 32))
@@ -177,8 +178,6 @@ def roofline(
     out: Annotated[Path, typer.Option(help="JSON file.")] = Path("benchmarks/results/roofline.json"),
 ) -> None:
     """Measure the processor's peaks and what share of them each layer of a model reaches."""
-    from keenframe.evaluate.run import write_text
-
     width, height = parse_size(size)
     layers, time_ms = profile(model, width, height, threads, frames)
     wanted = [p for p in PRECISIONS if p != "bf16" or has_bf16()]
@@ -225,35 +224,27 @@ def table(result: dict[str, Any], title: str) -> str:
     """Markdown: the peaks, where the time goes, and the layers."""
     peaks = ", ".join(f"{name} {peak['gops'] / 1000:.2f}" for name, peak in result["peaks"].items())
     counted = result["counted_ms"]
-    lines = [
+    intro = (
         f"{title}: {result['time_ms']:.1f} ms, {result['gops_a_frame']:.1f} GOP a frame; at the INT8 peak that "
-        f"is {result['at_peak_ms']:.1f} ms, so {result['share']:.0%} of it is reached. Peaks, TOP/s: {peaks}.\n",
-        "| where | ms | share of the time |",
-        "| --- | --- | --- |",
-        *(f"| {what} | {ms:.2f} | {ms / counted:.0%} |" for what, ms in result["where_ms"].items()),
-        "",
-        "| layer | precision | ms | GOP | of its peak |",
-        "| --- | --- | --- | --- | --- |",
+        f"is {result['at_peak_ms']:.1f} ms, so {result['share']:.0%} of it is reached. Peaks, TOP/s: {peaks}.\n\n"
+    )
+    where = [(what, f"{ms:.2f}", f"{ms / counted:.0%}") for what, ms in result["where_ms"].items()]
+    layers = [
+        (
+            row["name"],
+            row["precision"],
+            f"{row['time_ms']:.2f}",
+            f"{row['gops']:.2f}",
+            DASH if row["share"] is None else f"{row['share']:.0%}",
+        )
+        for row in result["layers"]
+        if row["time_ms"] >= 0.01 * counted or row["gops"]
     ]
-    for row in result["layers"]:
-        if row["time_ms"] >= 0.01 * counted or row["gops"]:
-            share = f"{row['share']:.0%}" if row["share"] is not None else "—"
-            lines.append(
-                f"| {row['name']} | {row['precision']} | {row['time_ms']:.2f} | {row['gops']:.2f} | {share} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Entry point: errors that have an explanation are one line."""
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    app.command()(roofline)
-    try:
-        app()
-    except KeenframeError as error:
-        print(f"benchmarks.roofline: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    heads = ("layer", "precision", "ms", "GOP", "of its peak")
+    return intro + wide_table(("where", "ms", "share of the time"), where) + "\n" + wide_table(heads, layers)
 
 
 if __name__ == "__main__":
-    main()
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(roofline)
+    run(app, "benchmarks.roofline")

@@ -209,11 +209,3 @@ def test_centred_bilinear_enlarging_is_swscale_s() -> None:
     source = av.VideoFrame.from_ndarray(plane, format="gray")
     theirs = source.reformat(128, 96, interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND)
     assert np.abs(out.astype(int) - theirs.to_ndarray()).max() <= 1
-
-
-def test_bgr_is_rgb_turned_round() -> None:
-    rgb = picture(20, 24)
-    bgr = np.ascontiguousarray(rgb[:, :, ::-1])
-    one, other = (Frame.from_rgb(image, "bt601") for image in (rgb, color.bgr_to_rgb(bgr)))
-    for ours, theirs in zip(one.planes, other.planes, strict=True):
-        np.testing.assert_array_equal(ours, theirs)

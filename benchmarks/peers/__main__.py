@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from keenframe.errors import KeenframeError
+from keenframe.media.files import write_text
+from keenframe_train.cli import run
 from keenframe_train.errors import TrainError
 
 THREADS = 2
@@ -46,7 +47,7 @@ def compare(
     from benchmarks.peers.quality import KINDS, item_name, measure_all
     from benchmarks.peers.speed import jobs, measure_speed
     from keenframe.cli.bench import parse_size
-    from keenframe.evaluate.run import Run, write_text
+    from keenframe.evaluate.run import Run
     from keenframe_train.data.folders import validation_folder
     from keenframe_train.data.images import find_images, first_of_each
 
@@ -65,19 +66,19 @@ def compare(
         print(f"{name}: {reason}", file=sys.stderr)
     machine = describe(THREADS)
     speed_file = out / "speed.json"
-    run = Run(out / "quality", {"methods": [each.name for each in line.methods]}, machine)
+    journal = Run(out / "quality", {"methods": [each.name for each in line.methods]}, machine)
     try:
         if only in (Part.all, Part.quality):
-            records = measure_all(files, kinds, line, run)
+            records = measure_all(files, kinds, line, journal)
         else:
-            records = run.records((each, item_name(file)) for file in files for each in kinds)
+            records = journal.records((each, item_name(file)) for file in files for each in kinds)
     finally:
-        run.close()
+        journal.close()
     if only in (Part.all, Part.speed):
         rows = measure_speed(jobs(line.methods, width, height), rounds, limit_s)
         write_text(speed_file, _json({"machine": machine, "frame": [width, height], "rows": rows}))
     if only is not Part.speed:
-        _report(out, speed_file, line, records, kinds, run.about)
+        _report(out, speed_file, line, records, kinds, journal.about)
 
 
 def _report(
@@ -89,7 +90,6 @@ def _report(
     about: dict[str, Any],
 ) -> None:
     from benchmarks.peers.report import figure, markdown, summary
-    from keenframe.evaluate.run import write_text
 
     stored = (
         json.loads(speed_file.read_text())
@@ -113,17 +113,5 @@ def _json(content: Any) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def main() -> None:
-    """Entry point: errors that have an explanation are one line."""
-    try:
-        app()
-    except (KeenframeError, TrainError) as error:
-        print(f"benchmarks.peers: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("benchmarks.peers: interrupted; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
-
-
 if __name__ == "__main__":
-    main()
+    run(app, "benchmarks.peers")

@@ -19,10 +19,10 @@ from keenframe_train.data.call import CALL_HALF
 from keenframe_train.data.degradations import R1, R2, R4, R5, DownUp
 from keenframe_train.data.images import ImageFile
 from keenframe_train.data.validation import make_sample
+from keenframe_train.evaluate.damage import SEED, WINDOWS
 from keenframe_train.progress import progress
 
 KINDS = ("r1", "r2", "r3", "r4", "r5", "call", "call-half", "call-full")
-SEED = 7
 
 
 def _blurred_and_halved(image: Uint8, rng: np.random.Generator) -> Uint8:
@@ -41,7 +41,6 @@ SMALL = MappingProxyType(
         "call-half": (CALL_HALF.received, 2),
     }
 )
-_WINDOWS = MappingProxyType({"r5": 256})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Case:
 
 def make_case(file: ImageFile, kind: str) -> Case:
     """A picture under a degradation, the same for the same file name."""
-    sample = make_sample(file, kind, SEED, _WINDOWS.get(kind), color="rgb")
+    sample = make_sample(file, kind, SEED, WINDOWS.get(kind), color="rgb")
     small = None
     if kind in SMALL:
         shrink, factor = SMALL[kind]

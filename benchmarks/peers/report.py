@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.peers.methods import INPUT, Line, Method
 from benchmarks.peers.quality import SMALL, gain, mean_scores
+from keenframe_train.evaluate.markdown import DASH, wide_table
 
 # What keenframe's times are compared with.
 REFERENCE = ("keen-int8", "keen-float")
@@ -80,23 +81,20 @@ def table(rows: Sequence[dict[str, Any]], kind: str) -> str:
     own = sorted((row for row in own if row is not shown), key=lambda row: row["time_ms"] or float("inf"))
     categories = list(shown["gain_db_by_category"])
     heads = ["method", "ms", "to keen", "PSNR-Y", "SSIM-Y", "edges", *categories]
-    lines = [
-        f"**{kind}**: as shown {shown['psnr_db']:.2f} dB, {shown['ssim']:.4f}.\n",
-        "| " + " | ".join(heads) + " |",
-        "|" + " --- |" * len(heads),
-    ]
-    for row in own:
-        cells = [
+    cells = [
+        [
             f"**{row['method']}**" if row["ours"] else row["method"],
-            f"{row['time_ms']:.1f}" if row["time_ms"] else "—",
-            f"{row['time_over_keen']:.2f}" if row["time_over_keen"] else "—",
+            f"{row['time_ms']:.1f}" if row["time_ms"] else DASH,
+            f"{row['time_over_keen']:.2f}" if row["time_over_keen"] else DASH,
             f"{row['gain_db']:+.2f}",
             f"{row['ssim'] - shown['ssim']:+.4f}",
             f"{row['edge_ratio']:.2f}",
-            *("—" if gain is None else f"{gain:+.2f}" for gain in row["gain_db_by_category"].values()),
+            *(DASH if gain is None else f"{gain:+.2f}" for gain in row["gain_db_by_category"].values()),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        for row in own
+    ]
+    intro = f"**{kind}**: as shown {shown['psnr_db']:.2f} dB, {shown['ssim']:.4f}.\n\n"
+    return intro + wide_table(heads, cells)
 
 
 def markdown(

@@ -116,11 +116,6 @@ def rgb_to_planes(rgb: NDArray[np.uint8], format: str, matrix: Matrix, range: Ra
     return _convert((rgb,), "rgb24", format, matrix, range)
 
 
-def bgr_to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) with the first and last channel swapped, as a view: BGR to RGB and back."""
-    return image[:, :, ::-1]
-
-
 def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:
     """Full-range luma, rounded to 8 bits, of (H, W, 3) uint8 or uint16 RGB into `out` (H, W) uint8.
 

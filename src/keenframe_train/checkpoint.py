@@ -24,7 +24,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrainError(f"checkpoint '{path}' does not exist") from None
     except Exception as error:
-        raise TrainError(f"'{path}' is no readable checkpoint ({type(error).__name__}: {error})") from error
+        what = str(error).partition("\n")[0][:160]  # torch adds paragraphs of advice
+        raise TrainError(f"'{path}' is no readable checkpoint ({type(error).__name__}: {what})") from error
     if not isinstance(state, dict):
         raise TrainError(
             f"'{path}' holds {type(state).__name__}, expected a dictionary written by keenframe-train"

@@ -101,7 +101,7 @@ def test_bench_refuses_what_is_not_there(unsharp_model: Path, tmp_path: Path) ->
         *("bench", "--model", unsharp_model, "--engine", "onnxruntime", "--size", "64x48"),
         *("--frames", 3, "--json", tmp_path / "no/file.json"),
     )
-    assert done.code == 1 and "could not be written" in done.err
+    assert done.code == 1 and "does not exist" in done.err
 
 
 def test_parse_size() -> None:

@@ -250,7 +250,13 @@ def test_a_loopback_device_that_was_left_behind_is_put_right(
 @pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
 def test_other_devices_are_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(v4l2, "ask", lambda path: v4l2.VideoDevice(path, "Cam", "uvcvideo", capture=True))
-    v4l2.revive(str(tmp_path / "must-not-be-opened"))
+    device = tmp_path / "device"
+    device.write_bytes(b"")
+    opened: list[str] = []
+    with monkeypatch.context() as watched:
+        watched.setattr(v4l2.os, "open", lambda path, *_: opened.append(path))
+        v4l2.revive(str(device))
+    assert opened == []
 
 
 def test_a_device_that_cannot_be_opened_leads_to_the_doctor(backend: type[Backend]) -> None:

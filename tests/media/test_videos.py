@@ -344,6 +344,18 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path, same: Sharpener) ->
     assert len(look(path).frames) == report.frames
 
 
+def test_what_waits_for_the_first_frame_is_bounded(
+    tmp_path: Path, same: Sharpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make(tmp_path / "a.mkv", Clip(sound="aac"))
+    monkeypatch.setattr("keenframe.media.target._WAITING_MAX", 0)
+    with pytest.raises(
+        InputError, match=r"no frame of it in its first 0 MB: its other streams are far ahead"
+    ):
+        run(clip, "b.mkv", same)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+
+
 def test_a_change_of_resolution_is_scaled_to_the_first(tmp_path: Path, same: Sharpener) -> None:
     first = make(tmp_path / "1.ts", Clip(width=96, height=64, times=[33 * i for i in range(10)]))
     second = make(tmp_path / "2.ts", Clip(width=64, height=48, times=[400 + 33 * i for i in range(10)]))

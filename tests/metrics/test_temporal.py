@@ -7,7 +7,7 @@ import pytest
 
 from conftest import picture
 from keenframe.errors import InputError
-from keenframe.metrics import Flicker, flicker, motion, moved
+from keenframe.metrics import Flicker, motion, moved
 from keenframe.metrics.temporal import NOWHERE
 
 SCENE = picture(160, 240, seed=5)[..., 0]
@@ -16,6 +16,13 @@ SCENE = picture(160, 240, seed=5)[..., 0]
 def window(left: int, top: int = 16) -> np.ndarray:
     """(96, 128) uint8 of the scene."""
     return SCENE[top : top + 96, left : left + 128]
+
+
+def flicker(outputs: list[np.ndarray], references: list[np.ndarray]) -> float:
+    total = Flicker()
+    for output, reference in zip(outputs, references, strict=True):
+        total.add(output, reference)
+    return total.value
 
 
 def test_a_still_error_does_not_flicker_whatever_the_scene_does() -> None:

@@ -163,7 +163,7 @@ def test_unsharp_is_the_definition() -> None:
     frame = Frame.from_rgb(rgb, format="rgb24")
     (made,) = unsharp([frame], 1.5)
     luma = frame.luma.astype(np.float64)
-    added = np.rint(1.5 * (luma - gaussian_filter(luma, 1.0, mode="nearest", truncate=3.0)))
+    added = np.rint(1.5 * (luma - gaussian_filter(luma, 1.0, mode="mirror", truncate=3.0)))
     expected = (rgb + added[:, :, None]).clip(0, 255)
     assert np.abs(made.planes[0] - expected).max() <= 1
 

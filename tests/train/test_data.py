@@ -126,6 +126,19 @@ def test_bank_resumes_and_refuses_another_description(data: Path, tmp_path: Path
     assert json.loads((tmp_path / "bank.json").read_text())["kinds"] == list(MIXES["keen"].shares)
 
 
+def test_a_damaged_bank_is_named(data: Path, tmp_path: Path) -> None:
+    files = find_images(data / "train-0")
+    bank = build_bank(tmp_path, files, MIXES["r2"], 3, size=64, workers=1)
+    assert bank.picked(2) == bank.picked(2) and bank.picked(9) == [0, 1, 2]
+    (tmp_path / "pristine.u8").write_bytes(b"short")
+    with pytest.raises(TrainError, match="is damaged"):
+        open_bank(tmp_path)
+    (tmp_path / "bank.json").write_text("{")
+    for use in (open_bank, lambda folder: build_bank(folder, files, MIXES["r2"], 3, size=64)):
+        with pytest.raises(TrainError, match=r"bank.json' is damaged"):
+            use(tmp_path)
+
+
 def test_batches_are_a_function_of_the_step_and_split_among_ranks(bank: Bank) -> None:
     batches = BankBatches(bank, 6, 64, 100, seed=3)
     x, y, condition = batches[7]

@@ -60,9 +60,14 @@ def test_a_killed_worker_is_noticed() -> None:
 
 
 def test_a_caller_that_leaves_early_stops_the_workers() -> None:
+    before = set(psutil.Process().children(recursive=True))
     results = jobs.run(partial(scaled, 1), range(10**6, 10**6 + 200), 2)
     next(results)
+    workers = set(psutil.Process().children(recursive=True)) - before
     results.close()  # type: ignore[attr-defined]
+    assert len(workers) == 2
+    _, left = psutil.wait_procs(workers, timeout=60)
+    assert not left
 
 
 def test_a_killed_run_leaves_no_worker_and_goes_on(tmp_path: Path) -> None:

@@ -78,5 +78,6 @@ int route_of(const float *condition, int still);
 void condition_reset(void);
 float *route_weights(void);
 void route_use(int used);
+int route_used(void);
 
 #endif

@@ -21,7 +21,10 @@ def main() -> NoReturn:
         from keenframe.cli.app import app
 
         app(prog_name="keenframe")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes the second of the first, without a word.
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
         _fail("stopped", 130)
     except BrokenPipeError:
         # Whoever read our output (head, less) has seen enough.

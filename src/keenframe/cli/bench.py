@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keenframe.cli.options import console
+from keenframe.cli.options import Threads, console
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,9 +36,7 @@ def bench(
     engine: Annotated[
         list[str] | None, typer.Option(help="May be repeated.", show_default="all on the CPU")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads.", show_default="the engine's choice")
-    ] = None,
+    threads: Threads = None,
     size: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,7 +55,10 @@ def bench(
 
     from keenframe.engines.cpu import cpu_name, usable_cores
     from keenframe.errors import KeenframeError
+    from keenframe.media.files import check_output, write_text
 
+    if json_file is not None:
+        check_output(json_file, overwrite=True)  # rather than after minutes of measuring
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
     sizes = [parse_size(text) for text in size or _DEFAULT_SIZES]
@@ -91,7 +92,8 @@ def bench(
         console().print(table)
     if json_file is not None:
         machine = {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
-        _write_json(json_file, {"machine": machine, "threads": threads, "frames": frames, "rows": rows})
+        content = {"machine": machine, "threads": threads, "frames": frames, "rows": rows}
+        write_text(json_file, json.dumps(content, indent=2) + "\n")
     for message in failures:
         print(f"keenframe: {message}", file=sys.stderr)
     if failures or not rows:
@@ -188,14 +190,17 @@ def make_frame(width: int, height: int, index: int) -> Frame:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) in pixels from "720p" or "1280x720"."""
+    """(width, height) in pixels from "720p" or "1280x720", of sides that a Sharpener takes."""
+    from keenframe.sharpener import SIDE_MAX, SIDE_MIN
+
     if text.lower() in SIZES:
         return SIZES[text.lower()]
     parts = text.lower().split("x")
-    if len(parts) == 2 and all(part.isdigit() for part in parts):
+    if len(parts) == 2 and all(part.isdecimal() and SIDE_MIN <= int(part) <= SIDE_MAX for part in parts):
         return int(parts[0]), int(parts[1])
     raise typer.BadParameter(
-        f"'{text}' is no size; expected {', '.join(SIZES)} or WIDTHxHEIGHT", param_hint="--size"
+        f"'{text}' is no size; expected {', '.join(SIZES)} or WIDTHxHEIGHT, {SIDE_MIN} to {SIDE_MAX} each",
+        param_hint="--size",
     )
 
 
@@ -217,14 +222,3 @@ def _engines() -> list[str]:
     from keenframe.engines.select import installed_engines
 
     return installed_engines() or ["auto"]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    from keenframe.errors import OutputError
-
-    try:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' could not be written: {(error.strerror or str(error)).lower()}"
-        ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, console
+from keenframe.cli.options import Engine, console, items_bar
 
 if TYPE_CHECKING:
     from keenframe.evaluate.evaluation import Evaluation
@@ -138,8 +138,9 @@ def evaluate(
     histories = [(path.name or str(path), read_history(path)) for path in history or []]
     rows = _speed_rows(speed) if speed is not None else []
     request = evaluation.Request(
-        material, output, tuple(preset or ()), degraded, tuple(method or ("keen", "unsharp")), engine, limit, seed,
-        frames, shrink, luma, None if enlarge is None else parse_filter(enlarge), text, vmaf, lpips, workers,
+        material, output, tuple(preset or ()), degraded, tuple(method or ("keen", "unsharp")), engine, limit, workers,
+        seed=seed, frames=frames, shrink=shrink, gray=luma, text=text, vmaf=vmaf, lpips=lpips,
+        enlarging=None if enlarge is None else parse_filter(enlarge),
     )  # fmt: skip
     found = _measured(request)
     if fps:
@@ -157,13 +158,9 @@ def evaluate(
 
 
 def _measured(request: Any) -> Evaluation:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from keenframe.evaluate.evaluation import evaluate as run
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    screen = console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    with items_bar() as progress:
         task = progress.add_task("measuring", total=None)
         return run(
             request,

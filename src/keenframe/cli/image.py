@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, console, open_sharpener
+from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, items_bar, open_sharpener
 
 
 def image(
@@ -30,20 +29,16 @@ def image(
     Folders are searched through and keep their structure. Transparency, EXIF, colour profile and resolution
     survive.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from keenframe.errors import KeenframeError
     from keenframe.media.batch import plan
+    from keenframe.media.files import reason
     from keenframe.media.images import sharpen_image
 
     jobs, failed = plan(inputs, output)
-    written = 0
+    written, found = 0, len(jobs) + len(failed)
     if jobs:
         sharpener = open_sharpener(model, engine, threads)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        screen = console(stderr=True)
-        quiet = len(jobs) == 1 or not screen.is_terminal
-        with sharpener, Progress(*columns, console=screen, transient=True, disable=quiet) as progress:
+        with sharpener, items_bar(shown=len(jobs) > 1) as progress:
             task = progress.add_task("sharpening", total=len(jobs))
             for source, target in jobs:
                 stop.check()
@@ -57,11 +52,11 @@ def image(
                 except KeenframeError as error:
                     failed.append(str(error))
                 except OSError as error:
-                    failed.append(f"'{target}' could not be written: {os.strerror(error.errno or 0).lower()}")
+                    failed.append(f"the folder '{target.parent}' could not be made: {reason(error)}")
                 progress.advance(task)
     for message in failed:
         print(f"keenframe: {message}", file=sys.stderr)
-    if len(jobs) + len(failed) > 1:
+    if found > 1:
         print(f"{written} sharpened" + (f", {len(failed)} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)

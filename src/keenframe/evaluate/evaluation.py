@@ -6,7 +6,7 @@ import datetime
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from keenframe.engines.cpu import cpu_name
 from keenframe.errors import InputError
 from keenframe.evaluate import extras
 from keenframe.evaluate.material import File, find_files
-from keenframe.evaluate.methods import Filter, Method, parse_methods
+from keenframe.evaluate.methods import Method, parse_methods
 from keenframe.evaluate.presets import Preset, choose_presets
-from keenframe.evaluate.run import Run, write_text
-from keenframe.evaluate.stills import Model, Plan, Record
+from keenframe.evaluate.run import Run
+from keenframe.evaluate.stills import Model, Plan, Record, Settings
 from keenframe.evaluate.summary import items_csv, summary
 from keenframe.evaluate.work import GIVEN, fits, make_tasks, run_tasks
+from keenframe.media.files import write_text
 from keenframe.sharpener import Sharpener
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import find_model
@@ -30,10 +31,10 @@ _PACKAGES = ("keenframe", "numpy", "pillow", "av", "openvino", "onnxruntime", "o
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Settings):
     """What `keenframe evaluate` is asked for. material: a folder of pristine pictures or clips. folder: of the run.
 
-    presets or degraded: one of them. methods: as `methods` has them. The others are `Plan`'s and `find_files`'.
+    presets or degraded: one of them. methods: as `methods` has them. limit: as `find_files`.
     """
 
     material: Path
@@ -43,14 +44,6 @@ class Request:
     methods: Sequence[str] = ("keen", "unsharp")
     engine: str = "auto"
     limit: int | None = None
-    seed: int = 7
-    frames: int = 60
-    shrink: int = 1
-    gray: bool = False
-    enlarging: Filter | None = None
-    text: bool = False
-    vmaf: bool = False
-    lpips: bool = False
     workers: int = 1
 
 
@@ -88,10 +81,8 @@ def evaluate(
     _check_fit(files, presets, request)
     extra = _check_extras(request, files)
     models, specs = _models(methods, request.engine)
-    plan = Plan(
-        tuple(methods), models, request.seed, request.frames, request.shrink, request.gray, request.enlarging,
-        request.text, request.vmaf, request.lpips,
-    )  # fmt: skip
+    settings = {item.name: getattr(request, item.name) for item in fields(Settings)}
+    plan = Plan(tuple(methods), models, **settings)
     arguments = _arguments(request, presets, plan, specs)
     run = Run(request.folder, arguments, _about(extra))
     try:

@@ -12,10 +12,10 @@ from keenframe.evaluate.curves import curves
 from keenframe.evaluate.evaluation import Evaluation
 from keenframe.evaluate.measures import MEASURES
 from keenframe.evaluate.methods import INPUT
-from keenframe.evaluate.run import write_text
 from keenframe.evaluate.stills import PRISTINE, Record, Runner
 from keenframe.evaluate.summary import ALL, Values, gain
 from keenframe.evaluate.svg import Series, lines, strips
+from keenframe.media.files import write_text
 from keenframe.metrics import CEILING_DB
 
 REPORT = "report.html"
@@ -78,7 +78,7 @@ class Report:
         arguments, about = summary["arguments"], summary["about"]
         counts = [(f"{summary[kind]:,}", kind) for kind in ("pictures", "clips") if summary[kind]]
         models = [
-            (f"{name}", f"{entry['file']}, version {entry['version']}, on {entry['engine']}")
+            (name, f"{entry['file']}, version {entry['version']}, on {entry['engine']}")
             for name, entry in arguments["models"].items()
         ]
         links = [("overview", "Overview"), *((f"preset-{name}", name) for name in self._results)]
@@ -107,12 +107,10 @@ class Report:
     def _overview(self) -> str:
         head = [("PSNR-Y gain over the input, SSIM-Y gain below", "")]
         head += [(method, "dB") for method in self._methods]
-        rows = []
-        for preset, by_category in self._results.items():
-            cells = []
-            for method in self._methods:
-                cells.append(_gain_cell(by_category[ALL], method))
-            rows.append((preset, False, cells))
+        rows = [
+            (preset, False, [_gain_cell(by_category[ALL], method) for method in self._methods])
+            for preset, by_category in self._results.items()
+        ]
         return page.heading(2, "Overview", "overview") + page.table(head, rows)
 
     def _section(self, preset: str, runner: Runner) -> str:
@@ -274,9 +272,7 @@ class Report:
         parts = []
         for name, records in self._histories:
             parts.append(page.heading(3, name))
-            parts.append(
-                f'<div class="pair">{"".join(f"<figure>{c}</figure>" for c in curves(records))}</div>'
-            )
+            parts.append(page.side_by_side(curves(records)))
         return "\n".join([page.heading(2, "Training", "training"), *parts]) if parts else ""
 
     def _problems(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keenframe.errors import InputError, OutputError
-from keenframe.media.files import reason, whole_file
+from keenframe.media.files import reason, write_text
 
 RUN, JOURNAL = "run.json", "journal.jsonl"
 Record = dict[str, Any]
@@ -91,7 +91,7 @@ def _agreed(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     """What else an earlier run noted. InputError, naming the differences, when it had other arguments."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        earlier, about = stored["arguments"], stored["about"]
+        earlier, about = dict(stored["arguments"]), dict(stored["about"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{path}' is damaged ({error}); remove it, or choose another folder") from error
     differences = [
@@ -104,13 +104,7 @@ def _agreed(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
             f"'{path.parent}' holds a run with other arguments — {'; '.join(differences)} — give the same ones to go "
             "on, or choose another folder"
         )
-    return dict(about)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with whole_file(path, overwrite=True) as part:
-        part.write_text(text, encoding="utf-8")
+    return about
 
 
 def _json(content: Any) -> str:

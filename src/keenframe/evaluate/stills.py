@@ -16,6 +16,7 @@ from keenframe.evaluate.extras import Distance, load_lpips, read_text
 from keenframe.evaluate.judge import Judge, Scores, View, known
 from keenframe.evaluate.material import File, cut, read_pixels
 from keenframe.evaluate.methods import (
+    INPUT,
     Filter,
     Method,
     Picture,
@@ -42,17 +43,15 @@ class Model:
     engine: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is done with every item. models: by the names of the methods that they are.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How every item is measured.
 
     seed: of the presets. frames: of a clip at most. shrink: pristine clips are made this much smaller first. gray:
     luma alone. enlarging: how what arrives smaller is shown; None leaves it to the preset. text, vmaf, lpips: whether
     these are measured.
     """
 
-    methods: tuple[Method, ...]
-    models: Mapping[str, Model] = field(default_factory=dict)
     seed: int = 7
     frames: int = 60
     shrink: int = 1
@@ -61,6 +60,14 @@ class Plan:
     text: bool = False
     vmaf: bool = False
     lpips: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Settings):
+    """What is done with every item. models: by the names of the methods that they are."""
+
+    methods: tuple[Method, ...]
+    models: Mapping[str, Model] = field(default_factory=dict)
 
 
 class Runner:
@@ -124,7 +131,7 @@ class Outputs:
 
     @property
     def shown(self) -> Pixels:
-        return self.pictures["input"]
+        return self.pictures[INPUT]
 
 
 def factor_between(pristine: tuple[int, ...], received: tuple[int, ...]) -> int:

@@ -118,8 +118,8 @@ def measure(task: Task, preset: str, runner: Runner) -> Record:
     try:
         chosen = GIVEN if preset == GIVEN.name else runner.preset(preset)
         record |= (measure_clip if file.clip else measure_picture)(file, chosen, runner)
-        for method, message in record.pop("failed").items():
-            record.setdefault("failed", {})[method] = message
+        if not record["failed"]:
+            del record["failed"]
     except KeenframeError as error:
         record["error"] = str(error)
     except Exception as error:

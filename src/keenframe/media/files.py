@@ -60,6 +60,12 @@ def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
             part.unlink()
 
 
+def write_text(path: Path, text: str, overwrite: bool = True) -> None:
+    """Write a text file in UTF-8, whole or not at all. OutputError as `whole_file`."""
+    with whole_file(path, overwrite) as part:
+        part.write_text(text, encoding="utf-8")
+
+
 def reason(error: Exception) -> str:
     """The system's or FFmpeg's words for `error`, with what to do where that is known."""
     text = (getattr(error, "strerror", None) or str(error)).lower()

@@ -76,7 +76,7 @@ class Picture:
 def read_picture(path: Path) -> Picture:
     """Decode `path`. InputError, with what to do, for what is not one still RGB or gray picture."""
     check_input(path)
-    with _clear_errors(path), Image.open(path, formats=_FORMATS) as image:
+    with clear_errors(path), Image.open(path, formats=_FORMATS) as image:
         _check_kind(path, image)
         deep = image.format == "PNG" and png.is_deep(path)
         if deep:
@@ -246,8 +246,8 @@ def _copied(exif: Image.Exif) -> Image.Exif:
 
 
 @contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
-    """Pillow's many exceptions as one InputError."""
+def clear_errors(path: Path) -> Iterator[None]:
+    """Pillow's many exceptions, raised by what the block does with the file at `path`, as one InputError."""
     try:
         with warnings.catch_warnings():
             # Pillow warns at half of its limit; only the limit itself stops us.

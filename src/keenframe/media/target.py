@@ -19,11 +19,14 @@ from av.video.frame import VideoFrame
 
 from keenframe.errors import InputError, OutputError
 from keenframe.media.encoders import Encoder, encoder_options
+from keenframe.media.files import reason
 from keenframe.media.reencode import Reencoder, reencoder
 from keenframe.media.scheduling import ordinary_scheduling
 from keenframe.media.source import Source
 
 _ENCODER_THREADS = 8
+# Bytes of sound and subtitles that may wait for the first frame, by which the file is set up.
+_WAITING_MAX = 256 << 20
 # Tags that describe the old file's bytes, or that every muxer writes anew.
 _STALE_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "rotate"}
 _STALE_PREFIXES = ("_statistics", "bps", "number_of_")
@@ -86,6 +89,7 @@ class Target:
         self._source = source
         self._encoder = encoder
         self._waiting: list[Packet[Any]] = []
+        self._waiting_bytes = 0
         self._copied: dict[int, Stream] = {}
         self._reencoded: dict[int, Reencoder] = {}
         self._lost_packets: dict[int, int] = {}
@@ -108,14 +112,14 @@ class Target:
         try:
             return av.open(f"file:{path}", "w", container_options=options, metadata_errors="surrogateescape")
         except (FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"'{path}' could not be opened for writing: {error}") from error
+            raise OutputError(f"'{path}' could not be opened for writing: {reason(error)}") from error
 
     def write(self, item: VideoFrame | Packet[Any], original: VideoFrame | None = None) -> None:
         """Encode a frame, or copy a packet. original: the decoded frame with the tags that the first frame
         sets."""
         if isinstance(item, Packet):
             if self._video is None:
-                self._waiting.append(item)
+                self._wait(item)
             else:
                 self._copy(item)
             return
@@ -126,6 +130,16 @@ class Target:
             packets = self._video.encode(item)
         self._mux(packets)
         self.frames += 1
+
+    def _wait(self, packet: Packet[Any]) -> None:
+        self._waiting.append(packet)
+        self._waiting_bytes += packet.size
+        if self._waiting_bytes > _WAITING_MAX:
+            damage = "; ".join(self._source.faults.describe()) or "its other streams are far ahead of it"
+            raise InputError(
+                f"'{self._source.path}' has a video stream, but no frame of it in its first "
+                f"{_WAITING_MAX >> 20} MB: {damage}"
+            )
 
     def _start(self, frame: VideoFrame, original: VideoFrame) -> None:
         """Set up all streams by the first frame, then copy what came before it."""
@@ -162,12 +176,12 @@ class Target:
             given = " ".join(f"{key}={value}" for key, value in self._options.items())
             raise InputError(
                 f"{self._encoder.library} refuses {frame.width}x{frame.height} {frame.format.name} "
-                f"with {given}: {error} — try another --preset or --codec"
+                f"with {given}: {reason(error)} — try another --preset or --codec"
             ) from error
         try:
             self._container.start_encoding()
         except (FFmpegError, ValueError) as error:
-            raise OutputError(f"{self._format} refuses these streams: {error} — try .mkv") from error
+            raise OutputError(f"{self._format} refuses these streams: {reason(error)} — try .mkv") from error
         waiting, self._waiting = self._waiting, []
         for packet in waiting:
             self._copy(packet)
@@ -226,7 +240,7 @@ class Target:
         try:
             self._container.mux(packet)
         except av.error.OSError as error:
-            raise OutputError(f"writing failed: {error}") from error
+            raise OutputError(f"writing failed: {reason(error)}") from error
         except (FFmpegError, ValueError):
             self._lost_packets[index] = self._lost_packets.get(index, 0) + 1
 
@@ -252,7 +266,7 @@ class Target:
         try:
             self._container.mux(packets)
         except FFmpegError as error:
-            raise _write_error(error) from error
+            raise OutputError(f"writing failed: {reason(error)}") from error
 
     def finish(self) -> None:
         """Write what the encoder still holds and the file's index. OutputError when that fails."""
@@ -262,7 +276,7 @@ class Target:
         try:
             self._container.close()
         except FFmpegError as error:
-            raise _write_error(error) from error
+            raise OutputError(f"writing failed: {reason(error)}") from error
         for index, count in self._lost_packets.items():
             stream = self._source.container.streams[index]
             self.warnings.append(f"{count} packets of {_describe(stream)} do not fit and are left out")
@@ -328,8 +342,3 @@ def _describe(stream: Stream) -> str:
     codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
     language = f" ({stream.language})" if stream.language else ""
     return f"{stream.type} stream #{stream.index}{language} in {codec or 'an unknown codec'}"
-
-
-def _write_error(error: FFmpegError) -> OutputError:
-    hint = " — free some space or choose another disk" if error.errno in (27, 28, 122) else ""
-    return OutputError(f"writing failed: {(error.strerror or str(error)).lower()}{hint}")

@@ -25,7 +25,6 @@ from keenframe.metrics.fidelity import ssim as ssim
 from keenframe.metrics.spread import share_above as share_above
 from keenframe.metrics.spread import worst_mean as worst_mean
 from keenframe.metrics.temporal import Flicker as Flicker
-from keenframe.metrics.temporal import flicker as flicker
 from keenframe.metrics.temporal import motion as motion
 from keenframe.metrics.temporal import moved as moved
 from keenframe.metrics.text import character_error_rate as character_error_rate

@@ -8,7 +8,6 @@ reference's own motion, found by block matching.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -64,14 +63,6 @@ class Flicker:
     def along_motion(self) -> float:
         """The same along the reference's motion, where that was found; NaN where none was."""
         return float(np.mean(self._along)) if self._along else float("nan")
-
-
-def flicker(outputs: Iterable[NDArray[np.uint8]], references: Iterable[NDArray[np.uint8]]) -> float:
-    """`Flicker.value` of a whole clip: planes (H, W) uint8, as many references as outputs."""
-    total = Flicker()
-    for output, reference in zip(outputs, references, strict=True):
-        total.add(output, reference)
-    return total.value
 
 
 def motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Vectors:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from keenframe.errors import InputError
-from keenframe.media.files import reason, whole_file
+from keenframe.media.files import reason, write_text
 
 FORMAT = 1
 STUDY_FILE = "study.json"
@@ -180,8 +180,8 @@ def write_study(folder: Path, study: Study) -> None:
     """Write `study.json` into a study folder."""
     document = {"format": FORMAT, **asdict(study)}
     del document["_index"]
-    with whole_file(folder / STUDY_FILE) as part:
-        part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    write_text(folder / STUDY_FILE, text, overwrite=False)
 
 
 def read_study(folder: Path) -> Study:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keenframe.errors import OutputError
-from keenframe.media.files import reason, whole_file
+from keenframe.media.files import reason, write_text
 
 Row = dict[str, Any]
 
@@ -27,8 +27,7 @@ def write_files(folder: Path, files: dict[str, str], overwrite: bool) -> None:
     except OSError as error:
         raise OutputError(f"'{folder}' could not be made: {reason(error)}") from error
     for name, text in files.items():
-        with whole_file(folder / name, overwrite) as part:
-            part.write_text(text, encoding="utf-8")
+        write_text(folder / name, text, overwrite)
 
 
 def csv_text(rows: Sequence[Row]) -> str:

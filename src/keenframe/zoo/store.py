@@ -35,7 +35,8 @@ def find_model(name_or_path: str | Path, prefer_int8: bool = False) -> Path:
     if isinstance(name_or_path, Path) or name_or_path.endswith(".onnx") or _has_separator(name_or_path):
         path = Path(name_or_path)
         if not path.is_file():
-            raise ModelError(f"model file {str(path)!r} does not exist; embedded models: {_names()}")
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise ModelError(f"model file {str(path)!r} {what}; embedded models: {_names()}")
         return path
     name = name_or_path
     candidates = [name]

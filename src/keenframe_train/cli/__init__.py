@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
 from keenframe.errors import KeenframeError
+from keenframe.media.files import reason
 from keenframe_train.cli import compress, data, evaluate, export, reproduce, train
 from keenframe_train.errors import TrainError
 
@@ -20,12 +22,27 @@ for group in (data, train, reproduce, compress, export, evaluate):
 
 
 def main() -> None:
-    """Entry point: errors that have an explanation are shown as one line, not as a traceback."""
+    """Entry point."""
+    run(app, "keenframe-train")
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run an application: errors that have an explanation are shown as one line, not as a traceback."""
     try:
         app()
     except (TrainError, KeenframeError) as error:
-        print(f"keenframe-train: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("keenframe-train: interrupted; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+        _fail(name, str(error))
+    except OSError as error:
+        # What nothing closer to it foresaw: a folder that may not be read, a full disk.
+        where = f"'{error.filename}': " if error.filename else ""
+        _fail(name, f"{where}{reason(error)}")
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes the second of the first, without a word.
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
+        _fail(name, "interrupted; run the same command again to go on", 130)
+
+
+def _fail(name: str, message: str, code: int = 1) -> NoReturn:
+    print(f"{name}: {message}", file=sys.stderr)
+    raise SystemExit(code) from None

@@ -22,7 +22,7 @@ def evaluate(
     model: Annotated[list[str] | None, typer.Option(help="Model names or files [keen and keen-x2].")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Degradations [all that fit the models].")] = None,
     clips: Annotated[Path | None, typer.Option(help="Folder of clips, sent as calls; halved first.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames of each clip.")] = 60,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of each clip.")] = 60,
     results: Annotated[Path, typer.Option("--out", help="Folder for tables and single scores.")] = Path(
         "results"
     ),

@@ -50,8 +50,8 @@ def export(
         typer.Option("--bank", help="Pairs to calibrate INT8 on, or to fit the rule [banks/NAME]."),
     ] = None,
     int8: Annotated[bool, typer.Option(help="Also write the INT8 file.")] = True,
-    frames: Annotated[int, typer.Option(help="Calibration frames.")] = 96,
-    pairs: Annotated[int, typer.Option(help="Pairs that the rule between two experts is fitted on.")] = 3000,
+    frames: Annotated[int, typer.Option(min=1, help="Calibration frames.")] = 96,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs that the rule is fitted on.")] = 3000,
     version: Annotated[str, typer.Option(help="Version in the model's card.")] = "1",
     training_data: Annotated[str, typer.Option(help="Named in the model's card.")] = "",
 ) -> None:
@@ -181,8 +181,6 @@ def _keen(
     compact: bool = False,
 ) -> Exported:
     """A keen run as a model. frames: calibration pairs for INT8 where none was fine-tuned; 0 for no INT8 file."""
-    import numpy as np
-
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.package import export_model, load_network
     from keenframe_train.export.quantize import Pair
@@ -194,8 +192,9 @@ def _keen(
     calibration = []
     if frames and rounded is None:
         bank = open_bank(bank_folder(folder, recipe.bank_name))
-        chosen = np.random.default_rng(0).choice(len(bank), min(frames, len(bank)), replace=False)
-        calibration = [Pair(bank.degraded[i], bank.pristine[i], bank.conditions[i]) for i in sorted(chosen)]
+        calibration = [
+            Pair(bank.degraded[i], bank.pristine[i], bank.conditions[i]) for i in bank.picked(frames)
+        ]
     description = recipe.description or (
         "Sharpens call frames of any damage at their own size"
         if network.config.scale == 1
@@ -214,8 +213,6 @@ def _lab(
     """A network of the lab as an RGB model."""
     from types import SimpleNamespace
 
-    import numpy as np
-
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.plain import export_plain
     from keenframe_train.nets.load import load_any
@@ -226,10 +223,9 @@ def _lab(
     calibration = []
     if frames and rounded is None:
         bank = open_bank(bank_folder(folder, recipe.bank_name))
-        chosen = np.random.default_rng(0).choice(len(bank), min(frames, len(bank)), replace=False)
         calibration = [
             SimpleNamespace(kind="training", degraded=bank.degraded[i], pristine=bank.pristine[i])
-            for i in sorted(chosen)
+            for i in bank.picked(frames)
         ]
     measured = {"validation windows, gain in dB": state["gains"], "steps": state["step"]}
     return export_plain(
@@ -253,8 +249,7 @@ def _experts(
     from keenframe_train.export.package import load_network
 
     bank = open_bank(bank_folder(folder, name))
-    items = np.random.default_rng(0).choice(len(bank), min(pairs, len(bank)), replace=False)
-    items.sort()
+    items = np.array(bank.picked(pairs))
     advantage = advantages([load_network(path)[0] for path in (first, second)], bank, items)
     route = fit_route(np.array(bank.conditions[items]), advantage)
     out.print(

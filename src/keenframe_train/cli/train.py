@@ -49,13 +49,19 @@ def bank(
     recipe: RecipeName,
     data: Data,
     folder: Annotated[Path | None, typer.Option("--bank", help="Where the pairs go [banks/NAME].")] = None,
-    items: Annotated[int | None, typer.Option(help="Pairs to make [the recipe's].")] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    items: Annotated[int | None, typer.Option(min=1, help="Pairs to make [the recipe's].")] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="Another mix than the recipe's: keen-route, for the rule between two experts."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Make the recipe's training pairs; goes on where it was interrupted."""
     from keenframe_train.recipe import load_recipe
 
     loaded = load_recipe(recipe)
+    if mix is not None:
+        loaded = dataclasses.replace(loaded, mix=mix, bank=mix)
     made = _pairs(loaded, data, folder, items, workers)
     out.print(f"{len(made)} pairs in {bank_folder(folder, loaded.bank_name)}")
 
@@ -65,7 +71,7 @@ def fit(
     data: Data,
     run: Annotated[Path | None, typer.Option("--out", help="The run's folder [runs/NAME].")] = None,
     folder: Annotated[Path | None, typer.Option("--bank", help="Folder of pairs [banks/NAME].")] = None,
-    items: Annotated[int | None, typer.Option(help="Pairs in the bank [the recipe's].")] = None,
+    items: Annotated[int | None, typer.Option(min=1, help="Pairs in the bank [the recipe's].")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps [the recipe's].")] = None,
     control: Annotated[
         bool, typer.Option("--control", help="The same run without its teachers, as NAME-control.")
@@ -76,9 +82,9 @@ def fit(
     ] = None,
     precision: Precision = "auto",
     devices: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",
-    nodes: Annotated[int, typer.Option(help="Machines, when started by torchrun on each.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, when started by torchrun on each.")] = 1,
     workers: Annotated[
-        int, typer.Option(help="Processes that make batches, and pairs when there are none.")
+        int, typer.Option(min=0, help="Processes that make batches, and pairs when there are none.")
     ] = 2,
     stop_after: Annotated[
         int | None, typer.Option(help="Leave after this step of the run; call again to go on.")

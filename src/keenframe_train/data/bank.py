@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from keenframe.condition import CONDITION_SIZE, band_statistics
 from keenframe.metrics import luma
 from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
-from keenframe_train.data.jobs import one_opencv_thread
+from keenframe_train.data.jobs import run
 from keenframe_train.data.presets import Mix
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
-from keenframe_train.progress import progress
 from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
@@ -45,14 +44,6 @@ class _Job:
     seed: int
     size: int
     color: Color
-
-
-_job: _Job
-
-
-def _start(job: _Job) -> None:
-    global _job
-    _job = job
 
 
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
@@ -73,14 +64,12 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
         rgb = luma(rgb, full_range=bool(rng.random() < 0.5))
     window = random_crop(rgb, job.size, rng)
     window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
+    if job.mix.camera is not None:
+        window = job.mix.camera(window, rng)
     shares = np.array([share for share, _ in job.mix.shares.values()])
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
     _, degradation = list(job.mix.shares.values())[kind]
     return degradation(window, rng), window, kind
-
-
-def _make(index: int) -> tuple[int, Uint8, Uint8, int]:
-    return (index, *make_pair(_job, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +84,11 @@ class Bank:
 
     def __len__(self) -> int:
         return len(self.kinds)
+
+    def picked(self, count: int) -> list[int]:
+        """Up to `count` items, drawn by lot but always the same ones, in rising order."""
+        chosen = np.random.default_rng(0).choice(len(self), min(count, len(self)), replace=False)
+        return sorted(chosen.tolist())
 
     @property
     def color(self) -> Color:
@@ -172,11 +166,12 @@ def build_bank(
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         card = folder / "bank.json"
-        if card.exists() and json.loads(card.read_text()) != description:
-            raise TrainError(
-                f"'{folder}' holds another bank ({card.read_text()}); expected {description}: remove it"
-            )
-        if not card.exists():
+        if card.exists():
+            if (found := _description(card)) != description:
+                raise TrainError(
+                    f"'{folder}' holds another bank ({found}); expected {description}: remove it"
+                )
+        else:
             with replacing(card) as file:
                 file.write(json.dumps(description).encode())
         maps = _arrays(folder, description, "r+")
@@ -186,17 +181,26 @@ def build_bank(
     return open_bank(folder)
 
 
+def _description(card: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(card.read_text()))
+    except (ValueError, TypeError) as error:
+        raise TrainError(f"'{card}' is damaged ({error}); remove '{card.parent}'") from error
+
+
 def _fill(maps: dict[str, np.memmap], missing: NDArray[np.intp], job: _Job, workers: int) -> None:
-    count = len(maps["done"])
-    context = multiprocessing.get_context("fork")
-    with one_opencv_thread(), context.Pool(workers, _start, (job,)) as pool, progress() as bar:
-        task = bar.add_task("pairs", note="", total=count, completed=count - len(missing))
-        for index, degraded, pristine, kind in pool.imap_unordered(_make, missing.tolist(), chunksize=8):
-            maps["degraded"][index], maps["pristine"][index] = degraded, pristine
-            maps["conditions"][index] = band_statistics(degraded if degraded.ndim == 2 else luma(degraded))
-            maps["kinds"][index] = kind
-            maps["done"][index] = 1
-            bar.advance(task)
+    made = run(
+        partial(make_pair, job),
+        missing.tolist(),
+        workers,
+        label="pairs",
+        done=len(maps["done"]) - len(missing),
+    )
+    for index, (degraded, pristine, kind) in made:
+        maps["degraded"][index], maps["pristine"][index] = degraded, pristine
+        maps["conditions"][index] = band_statistics(degraded if degraded.ndim == 2 else luma(degraded))
+        maps["kinds"][index] = kind
+        maps["done"][index] = 1
     for array in maps.values():
         array.flush()
 
@@ -206,8 +210,11 @@ def open_bank(folder: Path) -> Bank:
     card = folder / "bank.json"
     if not card.exists():
         raise TrainError(f"no bank in '{folder}'; make one with `keenframe-train bank`")
-    description = json.loads(card.read_text())
-    maps = _arrays(folder, description, "r")
+    description = _description(card)
+    try:
+        maps = _arrays(folder, description, "r")
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainError(f"bank '{folder}' is damaged ({error}); run `keenframe-train bank` again") from error
     if not maps["done"].all():
         done = int(np.count_nonzero(maps["done"]))
         raise TrainError(

@@ -73,21 +73,13 @@ def alike(one: Fingerprint, two: Fingerprint) -> tuple[int, float]:
 
 
 class Collection:
-    """Fingerprints to compare with, and the name of each; `add` grows it."""
+    """Fingerprints to compare with, and the name of each."""
 
     def __init__(self, names: Sequence[str] = (), prints: Sequence[Fingerprint] = ()) -> None:
         self.names = list(names)
         self._hashes = np.array([item.phash for item in prints], np.uint64)
         shape = (len(prints), EDGE, EDGE)
         self._rows = _normal(np.array([item.thumbnail for item in prints], np.uint8).reshape(shape))
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def add(self, name: str, item: Fingerprint) -> None:
-        self.names.append(name)
-        self._hashes = np.append(self._hashes, np.uint64(item.phash))
-        self._rows = np.concatenate([self._rows, _normal(item.thumbnail[None])])
 
     def near(
         self, item: Fingerprint, distance: int = DISTANCE, correlation: float = CORRELATION

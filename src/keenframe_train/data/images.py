@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from keenframe.errors import InputError
+from keenframe.media.images import FORMAT_OF_SUFFIX
+from keenframe.media.pictures import clear_errors
 from keenframe_train.errors import TrainError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 Uint8 = NDArray[np.uint8]
 
 
@@ -37,11 +39,11 @@ def find_images(roots: Path | Iterable[Path]) -> list[ImageFile]:
         found += [
             ImageFile(path, path.parent.name if path.parent != folder else "images")
             for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in SUFFIXES and path.is_file()
+            if path.suffix.lower() in FORMAT_OF_SUFFIX and path.is_file()
         ]
     if not found:
         names = ", ".join(str(folder) for folder in folders)
-        raise TrainError(f"no image found below {names}; expected {', '.join(sorted(SUFFIXES))}")
+        raise TrainError(f"no image found below {names}; expected {', '.join(sorted(FORMAT_OF_SUFFIX))}")
     return found
 
 
@@ -90,10 +92,10 @@ def draw_file(files: Sequence[ImageFile], index: int, rng: np.random.Generator) 
 def read_rgb(path: Path) -> Uint8:
     """(H, W, 3) uint8 RGB. Raises TrainError for what is no readable picture."""
     try:
-        with Image.open(path) as image:
+        with clear_errors(path), Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise TrainError(f"cannot read '{path}' as an image: {error}") from error
+    except InputError as error:
+        raise TrainError(f"cannot read a picture: {error}") from error
 
 
 def random_crop(image: Uint8, size: int, rng: np.random.Generator) -> Uint8:

@@ -65,12 +65,14 @@ def preset(name: str) -> d.Degradation:
 class Mix:
     """Degradations with their shares; `scale` is how much larger the pristine picture is than the result.
 
-    validation: the presets that a run on this mix is judged by.
+    validation: the presets that a run on this mix is judged by. camera: what the pristine picture itself has been
+    through; it is the target all the same.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
     validation: tuple[str, ...]
     scale: int = 1
+    camera: d.Degradation | None = None
 
 
 def _one(name: str, scale: int = 1) -> Mix:
@@ -78,6 +80,17 @@ def _one(name: str, scale: int = 1) -> Mix:
     return Mix(MappingProxyType({name: (1.0, preset(name))}), (name,), scale)
 
 
+# Webcams are softer and noisier than photographs, and have been compressed once.
+WEBCAM = d.Sometimes(
+    d.Compose(
+        (
+            d.DownUp((1.0, 1.15, 1.3, 1.5), up=("bicubic",)),
+            d.Sometimes(d.GaussianNoise((0.0, 4.0)), 0.5),
+            d.Sometimes(d.Jpeg((60, 95)), 0.5),
+        )
+    ),
+    0.7,
+)
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
 _WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
 # The wide R1 and R2 variants meet both Pillow's and OpenCV's way of shrinking.
@@ -97,6 +110,25 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 }
             ),
             ("r1", "r2", "r3", "call-half", "call-full", "clean"),
+        ),
+        # A bank of its own for the expert that has little to win and meets the most noise in what it learns from.
+        "keen-full": Mix(
+            MappingProxyType({"clean": (0.04, d.Identity()), "call-full": (0.96, CALL_FULL)}),
+            ("call-full", "clean"),
+        ),
+        # What the rule between keen's two experts is fitted on: a soft picture is not an enlarged one.
+        "keen-route": Mix(
+            MappingProxyType(
+                {
+                    "r1": (0.05, d.DownUp(opencv_share=0.25)),
+                    "r2": (0.1, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    "r3": (0.05, d.R3),
+                    "call-small": (0.4, _CALL_SMALL),
+                    "call-full": (0.4, CALL_FULL),
+                }
+            ),
+            ("call-half", "call-full"),
+            camera=WEBCAM,
         ),
         "keen-x2": Mix(
             MappingProxyType(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import band_statistics
+from keenframe.evaluate.material import cut
 from keenframe.metrics import luma
 from keenframe_train.data.images import ImageFile, first_of_each, read_rgb
 from keenframe_train.data.presets import preset
@@ -54,10 +55,7 @@ def make_sample(
             f"'{file.path}' is {width}x{height}; pictures to validate on have {SMALLEST} pixels a side at least: "
             "remove it"
         )
-    if size is not None and height >= size and width >= size:
-        top, left = (height - size) // 2, (width - size) // 2
-        picture = picture[top : top + size, left : left + size]
-    picture = np.ascontiguousarray(picture[: picture.shape[0] // 16 * 16, : picture.shape[1] // 16 * 16])
+    picture = cut(picture, size)
     key = [seed, *file.path.name.encode(), *kind.removesuffix("-small").encode()]
     degraded = preset(kind)(picture, np.random.default_rng(key))
     condition = band_statistics(luma_plane(degraded))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keenframe.evaluate.summary import ALL, Results
 from keenframe_train.evaluate.damage import SENDINGS
+from keenframe_train.evaluate.markdown import DASH, wide_table
 
 # What arrives smaller than it was: for networks that enlarge.
 SMALLER = ("x2", "received-half", "x4", "received-quarter", "r4-small")
@@ -17,16 +18,15 @@ def stills_table(results: Results, model: str, scale: int) -> str:
         if model in found[ALL] and kind not in SENDINGS and (scale == 1) == (kind not in SMALLER)
     ]
     categories = sorted({category for kind in kinds for category in results[kind]} - {ALL})
-    head = "| damage | " + " | ".join([ALL, "unsharp mask", *categories]) + " |"
-    lines = [head, "|" + " --- |" * (len(categories) + 3)]
+    rows = []
     for kind in kinds:
         found = results[kind]
         before, after, mask = found[ALL]["input"], found[ALL][model], found[ALL]["unsharp"]
         if kind == "clean":
             # The input is the reference: the figure is how little it is touched.
-            cells = [f"{after['to_input']:.1f} dB to the input, {after['ssim_y']:.4f}", "—"]
+            cells = [f"{after['to_input']:.1f} dB to the input, {after['ssim_y']:.4f}", DASH]
             cells += [
-                f"{found[c][model]['psnr_y']:.1f} dB" if model in found.get(c, {}) else "—"
+                f"{found[c][model]['psnr_y']:.1f} dB" if model in found.get(c, {}) else DASH
                 for c in categories
             ]
         else:
@@ -35,9 +35,9 @@ def stills_table(results: Results, model: str, scale: int) -> str:
                 f"{before['ssim_y']:.4f} → **{after['ssim_y']:.4f}**",
                 _gain(mask),
             ]
-            cells += [_gain(found[c][model]) if model in found.get(c, {}) else "—" for c in categories]
-        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            cells += [_gain(found[c][model]) if model in found.get(c, {}) else DASH for c in categories]
+        rows.append([kind, *cells])
+    return wide_table(["damage", ALL, "unsharp mask", *categories], rows)
 
 
 def clips_table(results: Results) -> str:
@@ -49,22 +49,21 @@ def clips_table(results: Results) -> str:
         if method not in ("input", "pristine")
     )
     titles = ["unsharp mask" if method == "unsharp" else method for method in methods]
-    lines = ["| sent as | input | " + " | ".join(titles) + " |", "|" + " --- |" * (len(titles) + 2)]
+    rows = []
     for sending, found in results.items():
         base = found[ALL]["input"]
         cells = [f"{base['psnr_y']:.2f} dB, {base['ssim_y']:.4f}, flicker {base['flicker']:.2f}"]
         for method in methods:
             if method not in found[ALL]:
-                cells.append("—")
+                cells.append(DASH)
                 continue
             own = found[ALL][method]
             cells.append(
                 f"{own['psnr_gain']:+.2f} dB (worst {own['worst_gain']:+.2f}), {own['ssim_gain']:+.4f}, "
                 f"flicker {own['flicker']:.2f}"
             )
-        title = SENDINGS[sending][0] if sending in SENDINGS else sending
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([SENDINGS[sending][0] if sending in SENDINGS else sending, *cells])
+    return wide_table(["sent as", "input", *titles], rows)
 
 
 def _gain(values: dict[str, float]) -> str:

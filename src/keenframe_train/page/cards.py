@@ -6,12 +6,13 @@ What no file can know, what a model is for and where it should not be used, stan
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keenframe.zoo.spec import ModelSpec
+from keenframe_train.evaluate.markdown import arrow, figure, table, wide_table
 from keenframe_train.page.figures import KEEN, PRESETS
-from keenframe_train.page.markdown import arrow, figure, table, wide_table
 from keenframe_train.page.sources import Sources
 
 _INT8 = "-int8"
@@ -180,10 +181,11 @@ def _measured(name: str, spec: ModelSpec, s: Sources) -> str:
         [
             f"`{preset}`",
             f"{s.values(run, preset, method)['items']:.0f}",
-            arrow(s.value(run, preset, "input", "psnr_y"), s.value(run, preset, method, "psnr_y"), "psnr_y"),
-            arrow(s.value(run, preset, "input", "ssim_y"), s.value(run, preset, method, "ssim_y"), "ssim_y"),
-            figure(s.value(run, preset, method, "edge_ratio"), "edge_ratio"),
-            figure(s.value(run, preset, method, "overshoot"), "overshoot"),
+            *(
+                arrow(*(s.value(run, preset, one, name) for one in ("input", method)), name)
+                for name in ("psnr_y", "ssim_y")
+            ),
+            *(figure(s.value(run, preset, method, name), name) for name in ("edge_ratio", "overshoot")),
         ]
         for run, preset, method in found
     ]
@@ -202,22 +204,26 @@ def _windows(spec: ModelSpec) -> str:
     return "; its second expert: ".join(parts)
 
 
-def _of_keen(s: Sources) -> str:
+def _on_pictures(s: Sources, presets: Sequence[str], base: str, method: str) -> str:
+    """A table of one method against another; empty where nothing was measured."""
     rows = [
         [
             f"`{preset}`",
             arrow(before["psnr_y"], after["psnr_y"], "psnr_y"),
             arrow(before["ssim_y"], after["ssim_y"], "ssim_y"),
-            figure(after["worst_gain"], "worst_gain"),
-            figure(after["edge_ratio"], "edge_ratio"),
-            figure(after["overshoot"], "overshoot"),
+            *(figure(after[name], name) for name in ("worst_gain", "edge_ratio", "overshoot")),
         ]
-        for preset in PRESETS
-        if (after := s.values("pictures", preset, KEEN)) and (before := s.values("pictures", preset, "input"))
+        for preset in presets
+        if (after := s.values("pictures", preset, method)) and (before := s.values("pictures", preset, base))
     ]
-    if not rows:
-        return "Nothing yet.\n"
     head = ["damage", "PSNR-Y, dB", "SSIM-Y", "worst gain, dB", "edge ratio", "overshoot"]
+    return table(head, rows) if rows else ""
+
+
+def _of_keen(s: Sources) -> str:
+    found = _on_pictures(s, PRESETS, "input", KEEN)
+    if not found:
+        return "Nothing yet.\n"
     clean = figure(s.value("pictures", "clean", KEEN, "to_input"), "to_input", unit=True)
     fps = [s.fps(KEEN, height) for height in (480, 720, 1080)]
     speed = (
@@ -226,28 +232,16 @@ def _of_keen(s: Sources) -> str:
         else ""
     )
     return (
-        table(head, rows)
+        found
         + f"\nThe INT8 file. A pristine picture comes out at {clean} to itself.{speed} By category, on clips, on text "
         "and where it fails: [results](../results.md).\n"
     )
 
 
 def _of_enlarger(method: str, s: Sources) -> str:
-    rows = []
-    for preset in ("x2", "received-half"):
-        before, after = (s.values("pictures", preset, m) for m in ("bicubic", method))
-        if after:
-            rows.append(
-                [
-                    f"`{preset}`",
-                    arrow(before["psnr_y"], after["psnr_y"], "psnr_y"),
-                    arrow(before["ssim_y"], after["ssim_y"], "ssim_y"),
-                    figure(after["worst_gain"], "worst_gain"),
-                    figure(after["edge_ratio"], "edge_ratio"),
-                    figure(after["overshoot"], "overshoot"),
-                ]
-            )
-    if not rows:
-        return "Nothing yet.\n"
-    head = ["damage", "PSNR-Y, dB", "SSIM-Y", "worst gain, dB", "edge ratio", "overshoot"]
-    return table(head, rows) + "\nAgainst bicubic enlarging; the INT8 file. More: [results](../results.md).\n"
+    found = _on_pictures(s, ("x2", "received-half"), "bicubic", method)
+    return (
+        f"{found}\nAgainst bicubic enlarging; the INT8 file. More: [results](../results.md).\n"
+        if found
+        else "Nothing yet.\n"
+    )

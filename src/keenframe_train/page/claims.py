@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keenframe_train.page.markdown import DASH, figure, wide_table
+from keenframe_train.evaluate.markdown import DASH, figure, wide_table
 from keenframe_train.page.sources import ALL, Sources
 
 _OWN = "on its own pictures"

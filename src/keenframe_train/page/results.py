@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
+from keenframe_train.evaluate.markdown import DASH, figure, table
 from keenframe_train.page import sections
 from keenframe_train.page.cards import card_names
 from keenframe_train.page.claims import claims_table
 from keenframe_train.page.figures import KEEN, PRESETS
-from keenframe_train.page.markdown import DASH, figure, table
 from keenframe_train.page.sections import FIGURES, MASK
 from keenframe_train.page.sources import Sources
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from keenframe.evaluate.measures import MEASURES
+from keenframe_train.evaluate.markdown import DASH, arrow, figure, table
 from keenframe_train.page.figures import KEEN, PRESETS
-from keenframe_train.page.markdown import DASH, arrow, figure, table
 from keenframe_train.page.sources import ALL, Sources
 
 FIGURES = "images/results"
@@ -82,14 +82,7 @@ def categories(s: Sources) -> str:
     names = categories_of(s)
     rows = []
     for preset in PRESETS:
-        cells = []
-        for name in names:
-            values = s.values("pictures", preset, KEEN, name)
-            cells.append(
-                f"{figure(values['psnr_gain'], 'psnr_gain')}, {figure(values['ssim_gain'], 'ssim_gain')}"
-                if values
-                else DASH
-            )
+        cells = [_gains(s.values("pictures", preset, KEEN, name)) for name in names]
         if set(cells) != {DASH}:
             rows.append([f"`{preset}`", *cells])
     return "## By category\n\nGain of `keen` in PSNR-Y (dB) and SSIM-Y.\n\n" + table(["damage", *names], rows)
@@ -235,10 +228,7 @@ def smaller(s: Sources) -> str:
         if preset == "clean":
             cells = [figure(v["to_input"], "to_input", unit=True) + " to the input" for v in (small, large)]
         else:
-            cells = [
-                f"{figure(v['psnr_gain'], 'psnr_gain')}, {figure(v['ssim_gain'], 'ssim_gain')}"
-                for v in (small, large)
-            ]
+            cells = [_gains(small), _gains(large)]
         rows.append([f"`{preset}`", *cells])
     if not rows:
         return ""
@@ -258,11 +248,7 @@ def students(s: Sources) -> str:
             continue
         rows.append(
             [f"`{preset}`, {s.evaluations[run]['pictures']}", f"`{model}`"]
-            + [
-                f"{figure(s.value(run, preset, m, 'psnr_gain'), 'psnr_gain')}, "
-                f"{figure(s.value(run, preset, m, 'ssim_gain'), 'ssim_gain')}"
-                for m in (model, KEEN, "unsharp")
-            ]
+            + [_gains(s.values(run, preset, m)) for m in (model, KEEN, "unsharp")]
         )
     if not rows:
         return ""
@@ -292,6 +278,11 @@ def speed(s: Sources) -> str:
     return f"## Speed\n\nWhole frames by `keenframe bench` ({machines}).\n\n" + table(
         ["model", "engine", "frame in", "median ms", "p95 ms", "frames/s"], rows
     )
+
+
+def _gains(values: dict[str, float]) -> str:
+    """ "+1.20, +0.0123": in PSNR-Y and SSIM-Y; a dash where nothing was measured."""
+    return ", ".join(figure(values[name], name) for name in ("psnr_gain", "ssim_gain")) if values else DASH
 
 
 def categories_of(s: Sources) -> list[str]:

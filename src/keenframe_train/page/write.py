@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from keenframe_train.files import write_text
@@ -25,9 +26,10 @@ def pages(root: Path) -> dict[Path, str]:
     return made
 
 
-def outdated(root: Path) -> list[Path]:
-    """What is missing, differs from what the results say, or is of nothing any more."""
-    made = pages(root)
+def outdated(root: Path, made: Mapping[Path, str] | None = None) -> list[Path]:
+    """What is missing, differs from what the results say (`pages`, where they are at hand), or is of nothing any
+    more."""
+    made = pages(root) if made is None else made
     found = [
         path
         for path, text in made.items()
@@ -40,7 +42,7 @@ def outdated(root: Path) -> list[Path]:
 def write_pages(root: Path) -> list[Path]:
     """Write what is out of date, remove what is of nothing any more; gives both."""
     made = pages(root)
-    changed = outdated(root)
+    changed = outdated(root, made)
     for path in changed:
         if path in made:
             write_text(root / path, made[path])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
@@ -38,10 +36,9 @@ def ship(
     # Only now: NNCF takes seconds to load.
     from keenframe_train.export.plain import export_plain
 
-    chosen = np.random.default_rng(0).choice(len(bank), min(PAIRS, len(bank)), replace=False)
     calibration = [
         Sample("pair", "", str(i), bank.degraded[i], bank.pristine[i], bank.conditions[i])
-        for i in sorted(chosen)
+        for i in bank.picked(PAIRS)
     ]
     kind = next(iter(results["quality"]))
     done = export_plain(

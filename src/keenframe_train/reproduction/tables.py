@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path
 
+from keenframe_train.evaluate.markdown import DASH, wide_table
 from keenframe_train.evaluate.report import insert_section
 from keenframe_train.experiment import Claim, Report
 from keenframe_train.reproduction.results import ALL, Results, gain
@@ -36,12 +36,6 @@ def markdown(results: Results, report: Report) -> str:
     return "\n".join(parts)
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    columns = list(head)
-    lines = [columns, ["---"] * len(columns), *map(list, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _networks(results: Results) -> str:
     rows = [
         (
@@ -55,7 +49,7 @@ def _networks(results: Results) -> str:
         )
         for method, run in results["networks"].items()
     ]
-    return _table(("run", "network", "parameters", "MB in fp16", "ms", "steps", "minutes"), rows)
+    return wide_table(("run", "network", "parameters", "MB in fp16", "ms", "steps", "minutes"), rows)
 
 
 def _quality(results: Results, kind: str) -> str:
@@ -76,7 +70,7 @@ def _quality(results: Results, kind: str) -> str:
                 f"{gain(results, kind, method, 'ssim', category):+.4f}"
             )
         rows.append(cells)
-    return _table([*head, *(category for category in by_category if category != ALL)], rows)
+    return wide_table([*head, *(category for category in by_category if category != ALL)], rows)
 
 
 def _distilled(results: Results, kind: str) -> str:
@@ -104,7 +98,7 @@ def _sets(results: Results) -> str:
         )
         for method in methods
     ]
-    return _table(("", *results["sets"]), rows)
+    return wide_table(("", *results["sets"]), rows)
 
 
 def _claims(results: Results, report: Report) -> str:
@@ -117,7 +111,7 @@ def _claims(results: Results, report: Report) -> str:
         )
         for claim in report.claims
     ]
-    return _table(("figure", "report", "here", "the report's is of"), rows)
+    return wide_table(("figure", "report", "here", "the report's is of"), rows)
 
 
 def measured(results: Results, claim: Claim) -> str:
@@ -126,14 +120,14 @@ def measured(results: Results, claim: Claim) -> str:
     if claim.measure in ("psnr", "ssim"):
         kind = next(iter(results["quality"]))
         values = results["quality"][kind].get(claim.category or ALL, {}).get(claim.method)
-        return "—" if values is None else f"{values[claim.measure]:.{2 if claim.measure == 'psnr' else 4}f}"
+        return DASH if values is None else f"{values[claim.measure]:.{2 if claim.measure == 'psnr' else 4}f}"
     names = {
         "parameters": ("parameters", ","),
         "megabytes": ("megabytes_fp16", ".2f"),
         "ms": ("ms_256", ".1f"),
     }
     name, form = names.get(claim.measure, ("", ""))
-    return format(run[name], form) if name in run else "—"
+    return format(run[name], form) if name in run else DASH
 
 
 def to_csv(results: Results) -> str:

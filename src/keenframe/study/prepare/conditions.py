@@ -8,20 +8,16 @@ from glob import escape
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from keenframe import color
 from keenframe.errors import InputError
+from keenframe.evaluate.methods import SIGMA, UNSHARP, detail
 from keenframe.frame import Frame
 from keenframe.sharpener import STRENGTH_MAX, Sharpener
 from keenframe.study.design import INPUT, INSTRUCTION, REFERENCE, RUINED, Condition
 from keenframe.study.prepare.damage import Damage, received, ruined, shown
 from keenframe.study.prepare.sources import Found, is_media, read_frames
 
-UNSHARP = "unsharp"
 _UNSHARP_MAX = 5.0
-_SIGMA, _RADIUS = 1.0, 3
 
 Kind = Literal["reference", "input", "unsharp", "model", "folder", "ruined"]
 
@@ -42,7 +38,7 @@ class Treatment:
         words = {
             "reference": "the pristine material, hidden among the others",
             "input": f"the pristine material {damage}",
-            "unsharp": f"the input with an unsharp mask of its luma, sigma {_SIGMA:g}, amount {self.amount:g}",
+            "unsharp": f"the input with an unsharp mask of its luma, sigma {SIGMA:g}, amount {self.amount:g}",
             "model": f"the input through keenframe's {Path(self.model).stem}{strength}",
             "folder": "ready-made files",
             "ruined": "blurred beyond doubt",
@@ -177,24 +173,6 @@ class Renderer:
 def unsharp(frames: Iterable[Frame], amount: float) -> Iterator[Frame]:
     """An unsharp mask of the luma, sigma 1; what it adds to luma is added to every channel of RGB."""
     for frame in frames:
-        luma = frame.luma.astype(np.float32)
-        residual = luma - _blurred(luma)
         plane = frame.planes[0].copy()
-        color.add_scaled(plane, residual, amount, 255)
+        color.add_scaled(plane, detail(frame.luma), amount, 255)
         yield frame.with_planes((plane, *frame.planes[1:]))
-
-
-def _blurred(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gaussian of sigma 1, (H, W) to (H, W); the border is repeated outwards."""
-    taps = np.exp(-0.5 * np.square(np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA)).astype(np.float32)
-    taps /= taps.sum()
-    for axis in (0, 1):
-        pad = [(0, 0), (0, 0)]
-        pad[axis] = (_RADIUS, _RADIUS)
-        padded = np.pad(plane, pad, mode="edge")
-        length = plane.shape[axis]
-        total = np.zeros_like(plane)
-        for offset, tap in enumerate(taps):
-            total += tap * padded.take(range(offset, offset + length), axis)
-        plane = total
-    return plane
