@@ -38,7 +38,9 @@ from keenframe_train.nets.network import parameters
 from keenframe_train.progress import progress
 from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
 
-KINDS = ("r1", "r2", "r3", "call-half")
+# By scale: the recipe whose data and rates are taken, and the damage that bodies are judged by.
+RECIPES = {1: "keen", 2: "keen-x2", 4: "keen-x4"}
+KINDS = {1: ("r1", "r2", "r3", "call-half"), 2: ("x2", "received-half"), 4: ("x4", "received-quarter")}
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -65,10 +67,11 @@ def time_all(
 
 
 def recipe_of(name: str, config: KeenConfig, steps: int) -> Recipe:
-    """`keen`'s own control with another body and few steps."""
+    """The control of `keen`, or of what enlarges as much, with another body and few steps."""
+    own = load_recipe(RECIPES[config.scale]).control()
     return dataclasses.replace(
-        load_recipe("keen").control(), name=f"body {name}", network=NetworkSpec("keen", asdict(config)), steps=steps,
-        warmup=min(200, steps // 4), rate=1e-3, validate_every=steps, save_every=250, description="",
+        own, name=f"body {name}", network=NetworkSpec("keen", asdict(config)), steps=steps, warmup=min(200, steps // 4),
+        rate=1e-3, validate_every=steps, save_every=250, description="",
     )  # fmt: skip
 
 
@@ -76,39 +79,44 @@ def train(
     name: str, config: KeenConfig, steps: int, bank: Bank, samples: list[Sample], runs: Path
 ) -> dict[str, float]:
     """Gains in dB, per kind, after so many steps from scratch; a finished run is not run again."""
-    fabric = launched("auto")
-    result = fit(
-        recipe_of(name, config, steps), bank, samples, runs / f"{name.replace(' ', '-')}-{steps}", fabric=fabric,
-        workers=0,
-    )  # fmt: skip
+    folder = runs / f"{name.replace(' ', '-')}-x{config.scale}-{steps}"
+    recipe = recipe_of(name, config, steps)
+    result = fit(recipe, bank, samples, folder, fabric=launched("auto"), workers=0)
     return result.gains
 
 
 @app.command()
 def bodies(
     data: Annotated[Path | None, typer.Option(help="Folder with val/ inside; training needs it.")] = None,
-    bank: Annotated[Path, typer.Option(help="Folder of keen's pairs.")] = Path("banks/keen"),
+    bank: Annotated[Path | None, typer.Option(help="Folder of pairs [banks/keen, -x2 or -x4].")] = None,
+    scale: Annotated[int, typer.Option(help="1, or 2 or 4 for heads that enlarge.")] = 1,
     steps: Annotated[
         int, typer.Option(min=0, help="Steps of training of each candidate; 0: times alone.")
     ] = 1500,
     points: Annotated[int, typer.Option(min=1, help="Candidates for each budget.")] = 3,
     limit: Annotated[int | None, typer.Option(min=1, help="Bodies to time [all].")] = None,
-    size: Annotated[str, typer.Option(help="1080p or WIDTHxHEIGHT.")] = "1080p",
+    size: Annotated[str, typer.Option(help="1080p or WIDTHxHEIGHT of what comes out.")] = "1080p",
     threads: Annotated[int, typer.Option(min=1, help="Of the times.")] = 2,
     training_threads: Annotated[int, typer.Option(min=1, help="Of the training.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of four frames each.")] = 8,
     again: Annotated[bool, typer.Option("--again", help="Measure times anew.")] = False,
     runs: Annotated[Path, typer.Option(help="Folder of the candidates' runs.")] = Path("runs/bodies"),
-    out: Annotated[Path, typer.Option(help="Folder for bodies.json, .md and .png.")] = Path(
-        "benchmarks/results/bodies"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for bodies.json, .md and .png.", show_default="benchmarks/results/bodies, -x2"
+        ),
+    ] = None,
 ) -> None:
     """Time every body, train those near the budgets, and draw quality against milliseconds."""
     if steps and data is None:
         raise TrainError("training needs --data with a folder of pictures; --steps 0 measures times alone")
+    if scale not in RECIPES:
+        raise TrainError(f"--scale is 1, 2 or 4; got {scale}")
+    out = out or Path("benchmarks/results") / RECIPES[scale].replace("keen", "bodies")
     width, height = parse_size(size)
-    configs = dict(list(shapes().items())[:limit])
-    about = {"size": [width, height], "threads": threads}
+    configs = dict(list(shapes(scale).items())[:limit])
+    about = {"size": [width, height], "threads": threads, "scale": scale}
     card = out / "bodies.json"
     old = json.loads(card.read_text()) if card.exists() else {}
     fresh = (
@@ -125,14 +133,15 @@ def bodies(
     if steps and data is not None:
         torch.set_num_threads(training_threads)
         times = {row["name"]: Latency(row["time_ms"], row["ratio"]) for row in rows}
-        samples, pairs = judged_on(load_recipe("keen"), data), open_bank(bank)
+        samples = judged_on(load_recipe(RECIPES[scale]), data)
+        pairs = open_bank(bank or Path("banks") / RECIPES[scale])
         known = {row["name"]: row for row in rows}
         for name, config in candidates(configs, times, points).items():
             gains = train(name, config, steps, pairs, samples, runs)
             # With branches or without, a body costs the same: it is the same once it is folded.
             base = known[name] if name in known else known[KEEN]
             row = known.setdefault(name, {**base, "name": name, "shape": asdict(config)})
-            row |= {"gains": gains, "mean_gain": fmean(gains[kind] for kind in KINDS), "steps": steps}
+            row |= {"gains": gains, "mean_gain": fmean(gains[kind] for kind in KINDS[scale]), "steps": steps}
             _write(out, old, list(known.values()), steps)
     print((out / "bodies.md").read_text())
 
@@ -144,7 +153,7 @@ def _write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]], steps: 
         "training each, 24 windows a kind"
     )
     write_text(out / "bodies.json", json.dumps({**about, "bodies": rows}, indent=1) + "\n")
-    write_text(out / "bodies.md", markdown(rows, KINDS, f"{caption}."))
+    write_text(out / "bodies.md", markdown(rows, KINDS[about["about"]["scale"]], f"{caption}."))
     if any(row.get("mean_gain") is not None for row in rows):
         with replacing(out / "bodies.png") as file:
             draw(rows, caption).savefig(file, format="png", dpi=110)

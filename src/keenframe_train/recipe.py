@@ -143,8 +143,21 @@ class Recipe:
         return bare(self) == bare(other)
 
     def to_json(self) -> str:
-        """The recipe as JSON, for checkpoints and model cards."""
+        """The recipe as JSON, for checkpoints."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, default=str)
+
+    def to_card(self) -> str:
+        """The recipe as JSON, for model cards: of a teacher's checkpoint its run's folder and its name are left."""
+        teachers = tuple(
+            dataclasses.replace(
+                teacher,
+                checkpoint=None
+                if teacher.checkpoint is None
+                else "/".join(Path(teacher.checkpoint).parts[-2:]),
+            )
+            for teacher in self.teachers
+        )
+        return dataclasses.replace(self, teachers=teachers).to_json()
 
     @staticmethod
     def from_json(text: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -12,13 +13,17 @@ import pytest
 
 from keenframe.condition import band_statistics
 from keenframe.routing import Router
-from keenframe.zoo.spec import load_spec
+from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe.zoo.store import MODELS, read_spec
 from keenframe_train.errors import TrainError
 from keenframe_train.export import parity
 from keenframe_train.export.convert import FORMATS, Conversion, convert, load_format
+from keenframe_train.export.onnx_file import radius, to_graph, write_model
 from keenframe_train.export.onnx_portable import open_model
+from keenframe_train.export.package import halve_weights, load_network, simplify
 from keenframe_train.export.portable import condition_network, networks_of
+from keenframe_train.nets.keen import KeenConfig
+from keenframe_train.recipe import NetworkSpec, Recipe
 
 from .conftest import picture
 from .test_cli import run
@@ -72,6 +77,21 @@ def test_keen_in_every_format(model: str, size: tuple[int, int] | None, to: str,
     assert card["model"]["name"] == model and card["runtime"] == done.runtime
     assert {entry["network"] for entry in card["files"]} == set(found)
     assert sorted(path.name for path in tmp_path.iterdir()) == [done.folder.name]
+
+
+@pytest.mark.parametrize(
+    "config", [KeenConfig(4, 8, 16, 1), KeenConfig(1, 8, 16, 2, inner=(8, 16))], ids=["x4", "pruned"]
+)
+def test_other_bodies_in_every_format(config: KeenConfig, to: str, tmp_path: Path) -> None:
+    run_of(Recipe("other", NetworkSpec("keen", dataclasses.asdict(config))), tmp_path, 1)
+    net, _ = load_network(tmp_path)
+    simplify(net)
+    spec = ModelSpec(
+        name="other", scale=config.scale, size_multiple=config.size_multiple, radius=radius(config),
+        enlarging="bicubic", condition={"kind": CONDITION_KIND, "size": 128}, steady=True,
+    )  # fmt: skip
+    write_model(tmp_path / "other.onnx", halve_weights(to_graph(net)), spec)
+    assert set(checked(convert(tmp_path / "other.onnx", to, tmp_path))) == {"other", "other-condition"}
 
 
 @pytest.mark.parametrize("model", ["edsr-plain", "srresnet-separable"])

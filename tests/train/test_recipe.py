@@ -19,6 +19,14 @@ def test_a_recipe_survives_its_checkpoint() -> None:
     assert Recipe.from_json(DISTILLED.to_json()) == DISTILLED
 
 
+def test_a_card_does_not_say_where_files_lay() -> None:
+    taught = dataclasses.replace(
+        DISTILLED, teachers=(dataclasses.replace(DISTILLED.teachers[0], checkpoint="/a/b/run/best.pt"),)
+    )
+    assert Recipe.from_json(taught.to_card()).teachers[0].checkpoint == "run/best.pt"
+    assert Recipe.from_json(taught.to_card()).same_run(taught)
+
+
 def test_the_first_checkpoints_knew_keen_alone() -> None:
     old = {
         "name": "keen", "network": {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}, "mix": "keen",

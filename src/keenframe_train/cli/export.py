@@ -211,7 +211,6 @@ def _lab(
     version: str, source: str,
 ) -> Exported:  # fmt: skip
     """A network of the lab as an RGB model."""
-    import json
     from types import SimpleNamespace
 
     from keenframe_train.data.bank import open_bank
@@ -231,7 +230,7 @@ def _lab(
     measured = {"validation windows, gain in dB": state["gains"], "steps": state["step"]}
     return export_plain(
         network, models, name, judged_on(recipe, data), description=recipe.description, training_data=source,
-        recipe=json.dumps(json.loads(str(state["recipe"])), sort_keys=True), measured=measured, version=version,
+        recipe=recipe.to_card(), measured=measured, version=version,
         calibration=calibration, rounded=rounded,
     )  # fmt: skip
 

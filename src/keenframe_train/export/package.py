@@ -32,6 +32,7 @@ from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.network import parameters
 from keenframe_train.nets.rounding import RoundedWeight, stored_layers
+from keenframe_train.recipe import Recipe
 
 INT8_LOSS_LIMIT = 0.1
 _LEARNED = re.compile(r"/(down|up|tail|first\.\d+|second\.\d+|embed_linear|(head_film|films\.\d+)/film_\w+)/")
@@ -256,7 +257,7 @@ def export_model(
         condition={"kind": CONDITION_KIND, "size": 128},
         steady=True,
         parameters=parameters(model),
-        recipe=str(state["recipe"]),
+        recipe=Recipe.from_json(state["recipe"]).to_card(),
         training_data=training_data,
         measured={"validation windows, gain in dB": state["gains"], "steps": state["step"]},
         created=datetime.date.today().isoformat(),

@@ -42,7 +42,7 @@ def ship(
     ]
     kind = next(iter(results["quality"]))
     done = export_plain(
-        load_any(run)[0], models, recipe.name, samples, description=recipe.description, recipe=recipe.to_json(),
+        load_any(run)[0], models, recipe.name, samples, description=recipe.description, recipe=recipe.to_card(),
         measured={"validation": results["quality"][kind][ALL]["student"], "budget": results["budget"]},
         calibration=calibration,
     )  # fmt: skip
