@@ -97,7 +97,7 @@ def read_rgb(path: Path) -> Uint8:
         with clear_errors(path), Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except InputError as error:
-        raise TrainError(f"cannot read a picture: {error}") from error
+        raise TrainError(str(error)) from error
 
 
 def random_crop(image: Uint8, size: int, rng: np.random.Generator) -> Uint8:
