@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,3 +55,14 @@ def start(
         cwd=folder,
         preexec_fn=before,
     )
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    """The address in the line that a server prints when it is there."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://\S+", line)
+    if found is None:
+        _, said = process.communicate()
+        raise AssertionError(f"the server did not start: {line}{said}")
+    return found[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,7 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import av
 import numpy as np
-import uvicorn
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from starlette.applications import Starlette
@@ -32,6 +30,7 @@ from keenframe.metrics import psnr
 from keenframe.rtc.relay import Relay
 from keenframe.rtc.stream import LiveSharpener
 from lossy import LossyNetwork
+from servers import running
 
 SAMPLE = Path(__file__).parents[1] / "src/keenframe/samples/call-reference.mp4"
 NUMBERS = 4096
@@ -210,18 +209,9 @@ class Loopback:
             Route("/offer", self._offer, methods=["POST"]),
             Route("/frame", self._frame, methods=["POST"]),
         ]
-        config = uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off", ws="none")
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(config)
-        self._server_thread = threading.Thread(
-            target=self._server.run, args=([self._listening],), name="test-server", daemon=True
-        )
-        self._server_thread.start()
-
-    @property
-    def url(self) -> str:
-        """Where the page is."""
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
+        self._server = running(Starlette(routes=routes))
+        # Where the page is.
+        self.url = self._server.__enter__()
 
     def start(self, page: Any, **options: Any) -> None:
         """Open the page and call. options of loopback.js: codec, maxKbps, sampleEvery, sound, play."""
@@ -274,8 +264,7 @@ class Loopback:
         return self._relay_thread.run(work, timeout_s)
 
     def close(self) -> None:
-        self._server.should_exit = True
-        self._server_thread.join()
+        self._server.__exit__(None, None, None)
         self._relay_thread.run(self.relay.close())
         self._relay_thread.loop.call_soon_threadsafe(self.network.close)
         self._relay_thread.close()

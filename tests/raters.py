@@ -44,12 +44,7 @@ class Server:
         self.process = commands.start(
             self.folder, "study", "serve", self.folder, "--port", self.port, *self.options
         )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if "http://127.0.0.1:" not in line:
-            _, said = self.process.communicate()
-            raise AssertionError(f"the server did not start: {line}{said}")
-        self.port = int(line.split("http://127.0.0.1:")[1].split("/")[0])
+        self.port = int(commands.url_of(self.process).split(":")[2].rstrip("/"))
 
     def kill(self) -> None:
         """kill -9, without a chance to finish anything."""

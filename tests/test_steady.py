@@ -9,7 +9,7 @@ import pytest
 from keenframe import Frame, Sharpener
 from keenframe.errors import ModelError
 from keenframe.routing import MARGIN, Router
-from keenframe.steady import CHANGE, SHARE, Steadier, block_change
+from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Steadier, block_change
 from keenframe.zoo.spec import ModelSpec, load_spec
 from models import CONDITION, build
 
@@ -29,8 +29,9 @@ def test_block_change_is_the_mean_difference_around_a_block() -> None:
     np.testing.assert_allclose(block_change(a, b), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("memory", [FULL_SIZE, ENLARGED])
 @pytest.mark.parametrize("scale", [1, 2])
-def test_what_stands_still_is_kept_and_what_moves_is_not(scale: int) -> None:
+def test_what_stands_still_is_kept_and_what_moves_is_not(scale: int, memory: Memory) -> None:
     steadier = Steadier(scale)
     luma = noise(3)
     assert not steadier.look(luma).keep.any()
@@ -38,12 +39,13 @@ def test_what_stands_still_is_kept_and_what_moves_is_not(scale: int) -> None:
     steadier.remember(blocks)
     moved = luma.copy()
     moved[:, 32:] ^= 128
-    past = steadier.look(moved)
+    past = steadier.look(moved, memory=memory)
     assert past.keep.shape == blocks.shape[:2] and np.array_equal(past.previous, blocks)
-    assert np.allclose(past.keep[:, : 7 * scale], SHARE) and not past.keep[:, 8 * scale :].any()
+    assert np.allclose(past.keep[:, : 7 * scale], memory.share) and not past.keep[:, 8 * scale :].any()
     steadier.remember(blocks)
     faint = moved + np.uint8(1) * (moved < 255)
-    assert np.allclose(steadier.look(faint).keep[:, : 7 * scale], SHARE * (1 - 1 / CHANGE), atol=0.02)
+    expected = memory.share * (1 - 1 / memory.change)
+    assert np.allclose(steadier.look(faint, memory=memory).keep[:, : 7 * scale], expected, atol=0.02)
 
 
 def test_a_stream_begins_anew_at_another_size_and_after_a_reset() -> None:
@@ -133,6 +135,19 @@ def test_the_condition_picks_the_expert(engine: str, tmp_path: Path) -> None:
         blocks = runner.run(luma, condition, 1.0, expert=1)
         base = luma.reshape(12, 4, 16, 4).swapaxes(1, 2).reshape(12, 16, 16)
         assert np.abs(blocks - (base + second).clip(0, 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize(("bias", "kept"), [(-1.0, True), (1.0, False)])
+def test_what_was_enlarged_is_steadied_more(engine: str, tmp_path: Path, bias: float, kept: bool) -> None:
+    path = build(tmp_path / "two.onnx", amount=0.05, route=(*([0.0] * 128), bias), steady=True)
+    first = noise(10) // 2
+    second = first + np.uint8(4)
+    with Sharpener(path, engine=engine, threads=1) as sharpener:
+        still = np.asarray(sharpener.sharpen(second))
+        sharpener.sharpen(first, still=False)
+        # A change of 4 code values is more than a frame of full size forgives, and half of what an enlarged one does.
+        stream = np.asarray(sharpener.sharpen(second, still=False))
+    assert np.array_equal(stream, still) != kept
 
 
 def test_the_rule_is_linear_and_a_stream_does_not_flap() -> None:

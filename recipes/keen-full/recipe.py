@@ -1,7 +1,9 @@
-"""keen-full: the expert for frames that come at full size from a codec; keen's body, pairs of the same bank.
+"""keen-full: the expert for frames that come at full size from a codec; keen's body, pairs of its own.
 
 keenframe-train fit keen-full --data DIR
-keenframe-train export runs/keen --expert runs/keen-full --bank banks/keen --data DIR --out src/keenframe/zoo/models
+keenframe-train bank keen-full --mix keen-route --items 4000 --data DIR
+keenframe-train export runs/keen --expert runs/keen-full --bank banks/keen-route --data DIR \
+    --out src/keenframe/zoo/models
 """
 
 from keenframe_train.recipe import NetworkSpec, Recipe
@@ -11,10 +13,9 @@ RECIPE = Recipe(
     network=NetworkSpec("keen", {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
     # Between the two: heavy frames are learnt, light ones are not harmed.
     losses={"rmse": 0.5, "root-rmse": 0.5},
-    mix="keen",
-    bank="keen",
-    bank_items=24_000,
+    mix="keen-full",
+    bank="keen-full",
+    bank_items=20_000,
     steps=40_000,
-    shares={"call-full": 0.95, "clean": 0.05},
     description="Takes codec damage off call frames of full size",
 )

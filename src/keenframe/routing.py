@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A stream changes its expert only when the rule is this sure, so that it does not flap between two at the border.
-MARGIN = 0.5
+MARGIN = 0.25
 
 
 class Router:

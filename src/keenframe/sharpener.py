@@ -26,7 +26,7 @@ from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS, Matrix, Plane
 from keenframe.rgb import RgbPath
 from keenframe.routing import Router
-from keenframe.steady import Steadier
+from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Steadier
 from keenframe.tiles import Window, round_up, windows
 from keenframe.zoo.spec import ModelSpec, OutputKind
 from keenframe.zoo.store import find_model, read_spec
@@ -206,12 +206,17 @@ class Sharpener:
                 blocks: Plane = self._engine.run_residual(source, condition, expert)
             else:
                 steadier = None if still else self._steadier
-                past = steadier.look(source, strength) if steadier is not None else None
+                past = None if steadier is None else steadier.look(source, strength, self._memory(expert))
                 blocks = self._engine.run(source, condition, strength, expert, past)
                 if steadier is not None:
                     steadier.remember(blocks)
             unfold_blocks(blocks, out, window, self.scale)
         return out[: luma.shape[0] * self.scale, : luma.shape[1] * self.scale]
+
+    def _memory(self, expert: int) -> Memory:
+        """How a stream is steadied: what comes small, or goes to the expert for what was enlarged, more than else."""
+        enlarged = self.scale > 1 or (self.spec.route is not None and expert == 0)
+        return ENLARGED if enlarged else FULL_SIZE
 
     def _source(self, luma: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
         """The window's pixels, contiguous: in place where they are so already, else copied and padded."""

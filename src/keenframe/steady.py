@@ -8,14 +8,25 @@ less its input changed: the motion-adaptive recursive filter of television's noi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Share of the last result where nothing changes, and the mean change, in code values, from which nothing is kept.
-# Chosen on webcam clips (docs/log.md): more of either smears slow, faint motion.
-SHARE = 0.6
-CHANGE = 3.0
+
+class Memory(NamedTuple):
+    """share: of the last result where nothing changes. change: mean, in code values, from which nothing is kept.
+
+    Chosen on webcam clips (docs/log.md): more of either smears slow, faint motion.
+    """
+
+    share: float
+    change: float
+
+
+# What was sent small flickers more once sharp, for there is more to add; and enlarging spreads each change.
+FULL_SIZE = Memory(0.6, 1.5)
+ENLARGED = Memory(0.75, 8.0)
 _LOW_BYTES = np.uint32(0x00FF00FF)
 
 
@@ -37,7 +48,7 @@ class Steadier:
         self._strength = 1.0
         self._remembered = False
 
-    def look(self, luma: NDArray[np.uint8], strength: float = 1.0) -> Past:
+    def look(self, luma: NDArray[np.uint8], strength: float = 1.0, memory: Memory = FULL_SIZE) -> Past:
         """What is to be kept for `luma`, (H, W) uint8 in multiples of 4, sharpened with `strength`.
 
         Nothing at the beginning of a stream, after a change of size or strength, and where the last frame has left
@@ -50,7 +61,8 @@ class Steadier:
             self._past = Past(np.zeros((rows, columns, 16), np.uint8), np.zeros((rows, columns), np.float32))
             self._remembered = False
         if self._remembered and strength == self._strength:
-            keep = SHARE * np.clip(1 - block_change(luma, self._luma) / CHANGE, 0, 1)
+            change = block_change(luma, self._luma)
+            keep = memory.share * np.clip(1 - change / memory.change, 0, 1)
             if self._scale > 1:
                 keep = np.repeat(np.repeat(keep, self._scale, 0), self._scale, 1)
             self._past.keep[:] = keep

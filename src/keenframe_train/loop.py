@@ -31,7 +31,7 @@ from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
 from keenframe_train.schedule import Standing, learning_rate
-from keenframe_train.start import check_fit, copy_matching, make_optimizer
+from keenframe_train.start import check_fit, make_optimizer, start_from
 
 PROBE = 24  # fixed training crops, measured as the validation pictures are: the gap shows over-fitting
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"
@@ -64,7 +64,8 @@ def fit(
 ) -> FitResult:
     """Train `recipe` on `bank`, judged on `samples`, into the folder `out`; resumes when `out` holds a run.
 
-    start: a checkpoint whose equally named and shaped tensors are copied in before the first step.
+    start: a checkpoint whose equally named and shaped tensors are copied in before the first step; a smaller `keen` is
+    widened and computes the same at first.
     stop_after: leave after this many steps of the whole run (a later call goes on, exactly).
     teacher_cache: keep the teachers' outputs on whole items there instead of running them on every crop.
     Raises TrainError for a foreign run in `out`, a bank or teacher that does not fit the recipe, and a loss or
@@ -78,7 +79,7 @@ def fit(
     degraded, pristine, condition = BankBatches(bank, 256, recipe.patch, 1, recipe.seed + 1, bank.scale)[0]
     model.calibrate(degraded / 255, pristine / 255, condition)
     if start is not None:
-        copy_matching(model, load_checkpoint(start).get("ema", {}))
+        start_from(model, load_checkpoint(start))
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model = model.to(memory_format=torch.channels_last)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from keenframe.engines.cpu import has_bf16
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
+from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.resize import can_widen, widen
 from keenframe_train.recipe import Recipe
 
 
@@ -40,6 +44,21 @@ def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.opti
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, recipe.rate)
     return torch.optim.AdamW(parameters, recipe.rate, weight_decay=recipe.weight_decay)
+
+
+def start_from(model: nn.Module, state: dict[str, Any]) -> None:
+    """Take the weights of a checkpoint along.
+
+    A smaller `keen` is widened into a larger one, which then computes the same (`nets.resize.widen`); otherwise the
+    tensors whose name and shape agree are copied. Raises TrainError when nothing fits.
+    """
+    weights = state.get("ema", {})
+    if isinstance(model, Keen) and "recipe" in state and "rounded" not in state:
+        spec = Recipe.from_json(state["recipe"]).network
+        if spec.name == "keen" and can_widen(small := KeenConfig(**spec.options), model.config):
+            widen(model, weights, small)
+            return
+    copy_matching(model, weights)
 
 
 def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:

@@ -244,6 +244,8 @@ def test_ones_own_camera_is_left_alone(call: Page) -> None:
 def test_the_popup_switches_and_compares(loaded: Loaded, call: Page, tmp_path: Path) -> None:
     popup = loaded.popup(call)
     popup.get_by_text("2 videos sharpened.").wait_for()
+    # A video is counted from its first frame on, and listed once it has numbers.
+    popup.get_by_role("listitem").nth(1).wait_for()
     lines = popup.get_by_role("listitem").all_inner_texts()
     assert len(lines) == 2 and all(line.startswith("320×240 → 624×468 · ") for line in lines)
     popup.screenshot(path=tmp_path / "popup.png")

@@ -292,12 +292,37 @@ def test_the_end_of_the_source_is_the_end(page: Page) -> None:
     assert found == "ended"
 
 
+@pytest.mark.parametrize("worker", [True, False])
+def test_what_is_stopped_at_once_ends_at_once(page: Page, worker: bool) -> None:
+    found = run(
+        page,
+        """
+        const keenframe = await Keenframe.load("keen", { worker: argument });
+        const source = canvasTrack();
+        // The second one has an engine of its own, which is still being made.
+        const handles = [keenframe.attach(source.track), keenframe.attach(source.track)];
+        for (const handle of handles) handle.stop();
+        await Promise.all(handles.map((handle) => handle.done));
+        source.stop();
+        keenframe.close();
+        return handles.map((handle) => handle.track.readyState);
+        """,
+        worker,
+    )
+    assert found == ["ended", "ended"]
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
         ("await Keenframe.load('nothing')", "models/nothing.kfm cannot be loaded: the server says 404"),
         ("await Keenframe.load('/pages/frames.js.kfm')", "cannot be loaded: the server says 404"),
         ("await Keenframe.load([])", "model is an empty list"),
+        (
+            "const keenframe = await Keenframe.load('keen'); const frame = softFrame('I420', 64, 64);"
+            "await keenframe.process(frame); keenframe.close(); await keenframe.process(frame)",
+            "keenframe was closed",
+        ),
         ("await Keenframe.load('keen', { strength: 3 })", "strength is 3; expected a number from 0"),
         ("await Keenframe.load('keen', { compare: 'yes' })", "compare is yes; expected true, false"),
         (

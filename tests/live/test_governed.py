@@ -18,6 +18,7 @@ from keenframe.errors import InputError, KeenframeError, ModelError
 from keenframe.frame import Frame
 from keenframe.live.budget import CpuBudget
 from keenframe.live.governed import GovernedSharpener
+from keenframe.live.ladder import Ladder, Ready
 from keenframe.sharpener import Sharpener
 from models import build
 
@@ -139,6 +140,26 @@ def test_strength_changes_without_a_gap(ladder: list[Path]) -> None:
         sharpener.set(strength=1.0)
         assert np.array_equal(sharpener.sharpen(source).planes[0], allowed[0])
         assert sharpener.stats()["counters"].get("warming", 0) == 0
+
+
+def test_another_rate_is_prepared_without_a_gap(ladder: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, made = frame(), threading.Event()
+    with governed(ladder) as sharpener:
+        sharpener.prepare(source)
+        prepare = Ladder.prepare
+
+        def noted(self: Ladder, like: Frame, strength: float, target_fps: float) -> Ready:
+            ready = prepare(self, like, strength, target_fps)
+            if target_fps == 2:
+                made.set()
+            return ready
+
+        monkeypatch.setattr(Ladder, "prepare", noted)
+        sharpener.set(target_fps=2)
+        outs: list[Frame] = []
+        until(made.is_set, lambda: outs.append(sharpener.sharpen(source)))
+        sharp = expected(ladder[0], source)
+        assert all(np.array_equal(out.planes[0], sharp) for out in outs)
 
 
 def test_models_change_without_a_gap(ladder: list[Path], identity_model: Path) -> None:

@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 
 from browser import browser
 from keenframe.frame import Frame
 from keenframe.live.stats import Stats
 from keenframe.rtc.options import PeerOptions
 from keenframe.rtc.relay import Relay
-from keenframe.rtc.server import create_app, listen
+from keenframe.rtc.server import create_app
 from keenframe.rtc.stream import LiveSharpener
 from keenframe.rtc.view import View
+from keenframe.serving.access import Access
 from keenframe.sharpener import Sharpener
-from loopback import SAMPLE, Loopback, LoopThread, Received, Recorder, Source, source_from
+from loopback import SAMPLE, Loopback, Received, Recorder, Source, source_from
 from lossy import LossyNetwork
 from rtc_client import PassThrough
+from servers import running
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720)}
 
@@ -225,23 +226,14 @@ def test_two_browsers_at_once_and_the_third_is_told(chrome: Any, sources: dict[s
 
 
 def test_the_relay_s_own_page(page: Any) -> None:
-    loop = LoopThread("test-relay-page")
-
-    async def make() -> Relay:
-        return Relay(make_sharpener=lambda stats: PassThrough())
-
-    relay = loop.run(make())
-    with listen("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(relay, token="word"), log_level="error", ws="none"))
-        serving = loop.loop.call_soon_threadsafe
-        serving(lambda: loop.loop.create_task(server.serve([listener])))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    relay = Relay(make_sharpener=lambda stats: PassThrough())
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    with running(create_app(relay, Access(token="word"))) as url:
         page.goto(url)
         page.get_by_role("button", name="Start the camera").click()
         page.get_by_role("status").filter(has_text="the token is missing or wrong").wait_for(timeout=30_000)
-        page.goto(f"{url}?token=word")
+        page.goto(f"{url}/?token=word")
         page.get_by_label("Size").select_option("640x360")
         page.get_by_role("button", name="Start the camera").click()
         page.get_by_role("status").filter(has_text="connected: 640 × 360").wait_for(timeout=60_000)
@@ -253,10 +245,4 @@ def test_the_relay_s_own_page(page: Any) -> None:
         while relay.stats()["peers"]:
             assert time.monotonic() < deadline_s
             page.wait_for_timeout(100)
-        assert not errors
-        server.should_exit = True
-        deadline_s = time.monotonic() + 30
-        while server.started and not relay._closed:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
-    loop.close()
+    assert not errors and relay._closed

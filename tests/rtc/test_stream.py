@@ -13,6 +13,7 @@ import pytest
 from aiortc.codecs import depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
+from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.live.stats import Stats
 from keenframe.metrics import psnr
@@ -22,6 +23,7 @@ from keenframe.rtc.stream import PictureStream
 from keenframe.rtc.view import View
 from loopback import SAMPLE, source_from
 from rtc_client import PassThrough
+from servers import until
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,20 @@ def test_a_size_may_change_and_the_bitrate_is_followed_calmly(codec: str, pictur
     assert asked[0] == round(0.15 * 30 * 320 * 180) and asked[-1] == round(0.15 * 30 * 160 * 90)
 
 
+def test_a_few_bytes_do_not_fill_the_memory() -> None:
+    """Both codecs can say that a frame is of 16383x16383 pixels in a packet's time."""
+    key = b"\x10\x02\x00\x9d\x01\x2a" + b"\xff\x3f\xff\x3f" + bytes(30)
+    with pytest.raises(InputError, match="16383x16383"):
+        Decoder().decode(EncodedFrame("VP8", key, 0, True, 0.0))
+    encoder = VideoEncoder("H264", lambda useful: 600_000)
+    payloads, _ = encoder.encode(picture(np.full((2320 * 3 // 2, 4112), 128, np.uint8), 0))
+    decoder = Decoder()
+    # Where one frame is refused, FFmpeg says so at it or at the next one; it gives out none.
+    with pytest.raises(av.FFmpegError):
+        for _ in range(3):
+            assert decoder.decode(joined("H264", payloads, 0)) == []
+
+
 class Bench:
     """A stream with what it is fed and what comes out."""
 
@@ -116,13 +132,6 @@ def bench() -> Callable[..., Bench]:
     for one in made:
         if not one.sharpener.closed:
             one.stream.close()
-
-
-def until(reached: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not reached():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
 
 
 def encoded(pictures: list[np.ndarray]) -> list[EncodedFrame]:

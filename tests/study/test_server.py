@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,16 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra 'web' is not installed")
 import httpx
-import uvicorn
 from starlette.testclient import TestClient
 
+from keenframe.serving.buckets import Buckets
 from keenframe.study.database import Database
 from keenframe.study.design import Study
 from keenframe.study.plan import session
-from keenframe.study.server import limits
-from keenframe.study.server.app import HEADERS, STATIC, Api, create_app
-from keenframe.study.server.limits import BODY_BYTES_MAX, Buckets, limited_protocol
+from keenframe.study.server.app import STATIC, Api, create_app
+from keenframe.study.server.limits import BODY_BYTES_MAX, HEADERS
 from raters import reply, serving, taste
+from servers import running, talk
 
 QUALITY = {"reference": 4.4, "unsharp:2": 3.4, "input": 2.4}
 
@@ -329,22 +326,6 @@ def test_one_rater_cannot_flood(visitor: Visitor, client: TestClient, database: 
     assert other.start().status_code == 200
 
 
-def test_buckets_fill_up_again_and_forget() -> None:
-    now = [0.0]
-    buckets = Buckets(rate=2.0, burst=3.0, clock=lambda: now[0])
-    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0]
-    assert buckets.take("a") == pytest.approx(0.5)
-    assert buckets.take("b") == 0
-    now[0] = 0.5
-    assert buckets.take("a") == 0
-    assert buckets.take("a") > 0
-    now[0] = 100.0
-    assert [buckets.take("a") > 0 for _ in range(4)] == [False, False, False, True]
-    for key in range(limits._KEYS_MAX + 10):
-        buckets.take(key)
-    assert len(buckets._levels) == limits._KEYS_MAX
-
-
 def test_a_disk_that_is_full_asks_the_page_to_try_again(
     visitor: Visitor, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -358,66 +339,8 @@ def test_a_disk_that_is_full_asks_the_page_to_try_again(
     assert visitor.answer(step=0, value=size).status_code == 200
 
 
-@pytest.fixture
-def listening(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A real server in a thread, with short waits; gives its port."""
-    monkeypatch.setattr(limits, "HEADER_S", 0.3)
-    monkeypatch.setattr(limits, "BODY_S", 0.3)
-    monkeypatch.setattr(limits, "CONNECTIONS_PER_ADDRESS", 5)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(api), http=limited_protocol(), ws="none", lifespan="off", log_level="critical"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join(timeout=20)
-    listener.close()
-
-
-def received(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
-    connection.settimeout(20)
-    parts = []
-    try:
-        while part := connection.recv(4096):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
-
-
-def test_who_never_ends_his_headers_is_cut_off(listening: int) -> None:
-    with socket.create_connection(("127.0.0.1", listening)) as slow:
-        slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        assert received(slow) == b""
-    # Also on a connection that has been answered once.
-    with socket.create_connection(("127.0.0.1", listening)) as slow:
-        slow.sendall(b"GET /api/welcome HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
-        slow.sendall(b"GET / HT")
-        assert b"HTTP/1.1 200" not in received(slow)
-
-
-def test_who_never_ends_his_body_is_cut_off(listening: int) -> None:
-    with socket.create_connection(("127.0.0.1", listening)) as slow:
-        head = b"POST /api/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        slow.sendall(head + b'Content-Length: 50\r\n\r\n{"token"')
-        assert received(slow).startswith(b"HTTP/1.1 408")
-
-
-def test_connections_of_one_address_are_bounded(listening: int) -> None:
-    held = [socket.create_connection(("127.0.0.1", listening)) for _ in range(12)]
-    closed = 0
-    for connection in held:
-        connection.settimeout(20)
-        try:
-            connection.sendall(b"GET /api/welcome HTTP/1.1\r\nHost: x\r\n\r\n")
-            closed += not connection.recv(4096)
-        except (ConnectionResetError, BrokenPipeError):
-            closed += 1
-    assert closed == 7
-    for connection in held:
-        connection.close()
+def test_who_never_ends_his_body_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keenframe.study.server.app.BODY_S", 0.3)
+    head = b"POST /api/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with running(create_app(api)) as url:
+        assert talk(url, head + b'Content-Length: 50\r\n\r\n{"token"').startswith(b"HTTP/1.1 408")

@@ -10,7 +10,7 @@ from keenframe_train.errors import TrainError
 
 from .conftest import picture
 
-SHRINKING = {"x2": 2, "received-half": 2, "r4-small": 4}
+SHRINKING = {"x2": 2, "received-half": 2, "r4-small": 4, "x4": 4, "received-quarter": 4}
 SAME_SIZE = [name for name in PRESETS if name not in SHRINKING]
 
 
@@ -38,9 +38,9 @@ def test_clean_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("name", "factor"), SHRINKING.items())
 def test_presets_for_networks_that_enlarge_give_a_part_of_the_size(name: str, factor: int) -> None:
-    image = picture(4, 160, 192)[..., 0]
+    image = picture(4, 256, 320)[..., 0]
     small = PRESETS[name](image, np.random.default_rng(0))
-    assert small.shape == (160 // factor, 192 // factor) and small.dtype == np.uint8
+    assert small.shape == (256 // factor, 320 // factor) and small.dtype == np.uint8
 
 
 def test_unknown_preset_names_the_known() -> None:

@@ -43,8 +43,11 @@ def test_the_rule_follows_what_is_better() -> None:
     advantage = np.where(conditions[:, 5] > 2.3, 0.4, -0.2).astype(np.float32)
     route = fit_route(conditions, advantage)
     chosen = conditions @ np.array(route.numbers()[:-1]) + route.numbers()[-1] > 0
-    assert len(route.numbers()) == 129 and (chosen == (advantage > 0)).mean() > 0.97
-    assert route.lost < 0.01 and abs(route.second - (advantage > 0).mean()) < 0.05
+    better = advantage > 0
+    assert len(route.numbers()) == 129 and (chosen == better).mean() > 0.9
+    # Where it is wrong it takes the second expert: harm counts more than a gain that is not won.
+    assert (better & ~chosen).sum() <= (chosen & ~better).sum()
+    assert route.lost < 0.02 and abs(route.second - chosen.mean()) < 0.01
 
 
 def test_a_rule_without_anything_to_choose_is_refused() -> None:

@@ -42,14 +42,15 @@ def checkpoint(folder: Path, scale: int) -> Path:
     return folder / "best.pt"
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["keen", "x2"])
+@pytest.fixture(scope="module", params=[1, 2, 4], ids=["keen", "x2", "x4"])
 def exported(
     request: pytest.FixtureRequest, bank: Bank, data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Exported:
     folder = tmp_path_factory.mktemp("models")
-    kinds = ("r2",) if request.param == 1 else ("x2",)
+    scale = request.param
+    kinds = ("r2",) if scale == 1 else (f"x{scale}",)
     samples = validation_samples(find_images(data / "val"), kinds, 1, 128)
-    small = bank.degraded if request.param == 1 else bank.degraded[:, ::2, ::2]
+    small = bank.degraded[:, ::scale, ::scale]
     frames = [Pair(small[i], bank.pristine[i], bank.conditions[i]) for i in range(4)]
     return export_model(
         checkpoint(folder, request.param), folder, samples, name="tiny", description="a test",

@@ -12,13 +12,13 @@ from keenframe_train.recipe import load_recipe
 TINY = KeenConfig(head=8, trunk=8, blocks=1)
 
 
-@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("scale", [1, 2, 4])
 def test_starts_as_the_enlarged_input(scale: int) -> None:
     model = Keen(KeenConfig(scale=scale, head=8, trunk=8, blocks=1))
     x = torch.rand(2, 1, 32, 48)
     output = model(x, torch.randn(2, 128))
     assert output.shape == (2, 1, 32 * scale, 48 * scale)
-    assert torch.equal(output, x if scale == 1 else upsample_base(x))
+    assert torch.equal(output, x if scale == 1 else upsample_base(x, scale))
 
 
 def test_parameter_count_of_the_recipe() -> None:

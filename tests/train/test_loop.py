@@ -110,14 +110,15 @@ def test_copying_what_fits() -> None:
         copy_matching(target, {"other": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("name", ["keen", "keen-x2"])
+@pytest.mark.parametrize("name", ["keen", "keen-base", "keen-x2", "keen-x4"])
 def test_recipes_load(name: str) -> None:
     assert load_recipe(name).name == name
 
 
 def test_unknown_recipe_names_the_known(tmp_path: Path) -> None:
     with pytest.raises(
-        TrainError, match=r"no recipe 'nope'; known: .*keen, keen-full, keen-nano, keen-nano-full, keen-x2"
+        TrainError,
+        match=r"no recipe 'nope'; known: .*keen, keen-base, keen-full, keen-nano, keen-nano-full, keen-x2, keen-x4",
     ):
         load_recipe("nope")
     (tmp_path / "recipe.py").write_text("RECIPE = 3\n")

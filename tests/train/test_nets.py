@@ -244,7 +244,7 @@ def test_registry_builds_all() -> None:
         ("resnet", {}, "known are keen, edsr, srresnet"),
         ("edsr", {"width": 8}, "no option width; it has features, blocks, scale"),
         ("keen", {"features": 8}, "no option features; it has scale, head"),
-        ("keen", {"scale": 4}, "scale is one of 1, 2; got 4"),
+        ("keen", {"scale": 3}, "scale is one of 1, 2, 4; got 3"),
         ("edsr", {"scale": 3}, "scale is one of 1, 2, 4; got 3"),
         ("edsr", {"blocks": 0}, "blocks is a whole number of at least 1; got 0"),
         ("plain", {"features": "64"}, "features is a whole number of at least 1; got '64'"),

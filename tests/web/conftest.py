@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from browser import browser
 from clips import Clip, make
 from keenframe.web.settings import Limits
-from serving import client, server
+from web_app import client, server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

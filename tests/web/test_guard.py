@@ -9,8 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from keenframe.serving.access import Access
 from keenframe.web.settings import Limits
-from serving import client
+from web_app import client
 
 EVIL = "http://evil.example"
 PLACES = [
@@ -36,7 +37,8 @@ def here(identity_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def shared(identity_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """As with --host: any address of this computer, and a token."""
     base = tmp_path_factory.mktemp("base")
-    with client(identity_model, base, any_address=True, token="t0ken-of-the-tests") as caller:
+    access = Access(any_address=True, token="t0ken-of-the-tests")
+    with client(identity_model, base, access=access) as caller:
         yield caller
 
 

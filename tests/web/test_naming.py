@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keenframe.serving.requests import Refused
 from keenframe.web.naming import HEAD_BYTES, display_name, download_name, picture_or_demuxer
-from keenframe.web.settings import Refused
 
 TS = (b"\x47" + bytes(187)) * 5
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from playwright.sync_api import expect
 
 from keenframe.errors import EngineError
 from keenframe.web.app import STATIC
-from serving import server, until
+from servers import until
+from web_app import server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -85,10 +85,7 @@ def test_through_the_relay(tab: Page, relayed: tuple[str, Relay]) -> None:
     url, relay = relayed
 
     def strengths() -> list[float]:
-        while True:
-            # Asked from outside the relay's thread: who comes or goes meanwhile makes it start over.
-            with suppress(RuntimeError):
-                return [numbers["strength"] for numbers in relay.stats()["participants"].values()]
+        return [numbers["strength"] for numbers in relay.stats()["participants"].values()]
 
     start(tab, url, "keenframe on this computer")
     runs(tab)
@@ -113,6 +110,16 @@ def test_through_the_relay(tab: Page, relayed: tuple[str, Relay]) -> None:
     until(lambda: strengths() == [1.5])
     tab.goto("about:blank")
     until(lambda: strengths() == [])
+
+
+def test_a_call_that_the_relay_ends(tab: Page, relayed: tuple[str, Relay]) -> None:
+    url, relay = relayed
+    start(tab, url, "keenframe on this computer")
+    runs(tab)
+    (call,) = relay.stats()["participants"]
+    tab.evaluate("call => fetch(`/api/relay/${call}`, { method: 'DELETE' })", call)
+    expect(tab.get_by_role("alert")).to_contain_text("The relay ended the call", timeout=SLOW_MS)
+    expect(tab.get_by_role("button", name="Start")).to_be_visible()
 
 
 @pytest.mark.skipif(not list(STATIC.glob("keenframe/models/*.kfm")), reason="the browser's part is not there")

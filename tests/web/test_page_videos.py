@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clips import Clip, look, make
-from serving import until
+from servers import until
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect

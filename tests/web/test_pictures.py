@@ -18,7 +18,8 @@ from conftest import picture
 from keenframe.media.images import sharpen_image
 from keenframe.sharpener import Sharpener
 from keenframe.web.settings import Limits
-from serving import client
+from servers import until
+from web_app import client
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -238,8 +239,6 @@ def test_results_are_not_kept(app: TestClient, base: Path) -> None:
 def test_what_is_too_old_is_swept_away(
     unsharp_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from serving import until
-
     monkeypatch.setattr("keenframe.web.app._SWEEP_EVERY_S", 0.05)
     with client(unsharp_model, tmp_path, Limits(free_disk=0, keep_minutes=0.01)) as app:
         about = opened(app, encoded())

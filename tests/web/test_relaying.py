@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from keenframe.errors import EngineError, InputError
 from keenframe.web.app import create_app
 from keenframe.web.settings import Limits
-from serving import HERE, client, settings
+from web_app import HERE, client, settings
 
 OFFER = {"sdp": "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"}
 

@@ -13,10 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands import keenframe, start
-from keenframe.errors import InputError
-from keenframe.web.server import addresses, listen, settings_for
-from keenframe.web.settings import Limits
+from commands import keenframe, start, url_of
 
 
 @contextmanager
@@ -27,8 +24,7 @@ def served(
     options = ("--port", 0, "--model", model, "--engine", "onnxruntime", "--threads", 1)
     process = start(folder, "serve", *options, *more)
     try:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1], process
+        yield url_of(process), process
     finally:
         process.kill()
         process.communicate()
@@ -92,30 +88,3 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "starlette.types", None)  # type: ignore[arg-type]
     done = keenframe("serve", "--port", 0)
     assert done.code == 1 and "pip install 'keenframe[web]'" in done.err
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.9"])
-def test_this_computer_needs_no_token(host: str) -> None:
-    try:
-        listener = listen(host, 0)
-    except Exception:
-        pytest.skip(f"{host} is not there")
-    with listener:
-        settings = settings_for(listener, host, "keen", "auto", None, Limits())
-        assert settings.token is None and not settings.any_address
-        (url,) = addresses(listener, None)
-        assert url.startswith("http://[::1]:" if ":" in listener.getsockname()[0] else "http://127.")
-
-
-def test_everyone_else_does() -> None:
-    with listen("0.0.0.0", 0) as listener:
-        first = settings_for(listener, "0.0.0.0", "keen", "auto", None, Limits())
-        second = settings_for(listener, "0.0.0.0", "keen", "auto", None, Limits())
-        assert first.token and len(first.token) >= 32 and first.token != second.token and first.any_address
-        urls = addresses(listener, first.token)
-        assert urls[-1].startswith("http://127.0.0.1:") and all(first.token in url for url in urls)
-
-
-def test_names_that_are_none() -> None:
-    with pytest.raises(InputError, match="no address of a computer"):
-        listen("no such name", 0)

@@ -13,7 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from keenframe.web.settings import Limits
-from serving import client, server, talk, until
+from servers import connect, talk, until
+from web_app import client, server
 
 SMALL = Limits(
     free_disk=0, picture_bytes=10_000, video_bytes=20_000, uploads=2, idle=0.3, changes_per_minute=100_000
@@ -40,8 +41,7 @@ def post(url: str, path: str, length: object) -> bytes:
 @contextmanager
 def begun(url: str, path: str, length: int) -> Iterator[socket.socket]:
     """A connection with the head of a request and the first byte of its body sent."""
-    host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 10) as connection:
+    with connect(url) as connection:
         connection.sendall(post(url, path, length) + b"x")
         yield connection
 
@@ -89,23 +89,6 @@ def test_a_body_that_trickles_is_given_up(identity_model: Path, tmp_path: Path) 
                 return b""
 
         assert b" 408 " in until(trickle)
-
-
-def test_a_head_that_does_not_end_is_given_up(
-    identity_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("keenframe.web.server._HEAD_S", 0.2)
-    with server(identity_model, tmp_path) as url:
-        assert talk(url, b"GET / HTTP/1.1\r\nHost: ") == b""
-        assert talk(url, b"") == b""
-        # A second head on a connection that served a first one.
-        host = url.removeprefix("http://")
-        first = f"GET /api/about HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-        assert b" 200 " in talk(url, first + b"GET / HTT")
-
-
-def test_heads_are_bounded(url: str) -> None:
-    assert b" 400 " in talk(url, b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000)
 
 
 def test_so_many_uploads_at_once(url: str) -> None:

@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 from clips import Clip, look, make
 from commands import start
 from keenframe.web.settings import Limits
-from serving import client, until
+from servers import until
+from web_app import client
 
 ROOMY: dict[str, Any] = {"free_disk": 0, "changes_per_minute": 100_000}
 

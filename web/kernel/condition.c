@@ -3,7 +3,7 @@
 #include "keen.h"
 
 enum { EDGE = 8, BANDS = 64, BLOCKS_LOOKED_AT = 4096, INTERVAL = 8 };
-static const float FLOOR = 0.5f, WEIGHT = 0.3f, CUT = 0.5f, MARGIN = 0.5f;
+static const float FLOOR = 0.5f, WEIGHT = 0.3f, CUT = 0.5f, MARGIN = 0.25f;
 
 static float basis[BANDS];
 static float value[CONDITION];
@@ -118,6 +118,7 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
 float *route_weights(void) { return route; }
 
 void route_use(int used) { routed = used; }
+int route_used(void) { return routed; }
 
 /* 0 or 1, the expert for a condition. */
 int route_of(const float *condition, int still) {

@@ -2,7 +2,10 @@
 #include "keen.h"
 
 /* keenframe.steady: share of the last result where nothing changes, and the mean change from which nothing is kept. */
-static const float SHARE = 0.6f, CHANGE = 3.0f;
+typedef struct {
+  float share, change;
+} Memory;
+static const Memory FULL_SIZE = {0.6f, 1.5f}, ENLARGED = {0.75f, 8.0f};
 
 static int width, height, padded_width, padded_height;
 static uint8_t *input, *output, *plane, *before, *result;
@@ -12,6 +15,7 @@ static int remembered, drawn;
 static float last_strength;
 static uint32_t model_end;
 
+EXPORT(model_inner) int *model_inner(void) { return network_inner(); }
 EXPORT(model_new) int model_new(int head, int trunk, int blocks, int embedding, int experts) {
   return network_new(head, trunk, blocks, embedding, experts);
 }
@@ -66,7 +70,7 @@ static void fill_plane(void) {
 
 /* How much of the last result to keep in each 4x4 block: the less, the more its input changed, by the mean absolute
  * difference over 12x12 pixels around it; every second row speaks for both. */
-static void compare(void) {
+static void compare(Memory memory) {
   int columns = padded_width / BLOCK, rows = padded_height / BLOCK;
   for (int row = 0; row < rows; row++)
     for (int column = 0; column < columns; column++) {
@@ -87,8 +91,8 @@ static void compare(void) {
           int inside_y = y < 0 ? 0 : y >= rows ? rows - 1 : y, inside_x = x < 0 ? 0 : x >= columns ? columns - 1 : x;
           sum += changes[inside_y * columns + inside_x];
         }
-      float still = 1 - sum / 72 / CHANGE;
-      keep[row * columns + column] = SHARE * (still < 0 ? 0 : still > 1 ? 1 : still);
+      float still = 1 - sum / 72 / memory.change;
+      keep[row * columns + column] = memory.share * (still < 0 ? 0 : still > 1 ? 1 : still);
     }
 }
 
@@ -127,13 +131,14 @@ EXPORT(keep_at) float *keep_at(void) { return keep; }
 EXPORT(look) int look(float strength, int still, int steady) {
   condition = condition_of(input, width, height, still);
   fill_plane();
+  int expert = route_of(condition, still);
   drawn = steady && !still && remembered && strength == last_strength;
   if (drawn)
-    compare();
+    compare(route_used() && !expert ? ENLARGED : FULL_SIZE);
   else
     __builtin_memset(keep, 0, padded_width * padded_height / PIXELS * sizeof(float));
   remembered = 0;
-  return route_of(condition, still);
+  return expert;
 }
 
 /* The result of the frame last looked at is there: what comes next is compared with it. */

@@ -62,6 +62,7 @@ void winograd(const Map *in, const Map *out, const float *transformed, const flo
               After after);
 
 /* network.c */
+int *network_inner(void);
 int network_new(int head, int trunk, int blocks, int embedding, int experts);
 float *network_weights(void);
 uint32_t network_weight_count(void);
@@ -77,5 +78,6 @@ int route_of(const float *condition, int still);
 void condition_reset(void);
 float *route_weights(void);
 void route_use(int used);
+int route_used(void);
 
 #endif

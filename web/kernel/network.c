@@ -17,13 +17,14 @@ typedef struct {
 
 static struct {
   int head, trunk, blocks, embedding, experts;
+  int inner[2][BLOCKS_MAX]; /* channels inside each block of each expert; 0: as many as the trunk has */
 } net;
 static Expert experts[2];
 static float *raw, *ones;
 static uint32_t raw_count;
 
 /* Maps of one frame size: the head's at a quarter of the picture, the trunk's at an eighth. */
-static Map bands, skip, trunk, inner;
+static Map bands, skip, trunk, inner[2][BLOCKS_MAX];
 static float *line, *line_out;
 static int planned_width;
 
@@ -36,13 +37,19 @@ static const float *next(const float **from, uint32_t count) {
 
 static uint32_t film_count(int channels) { return 2 * (channels * net.embedding + channels); }
 
-static uint32_t expert_count(void) {
-  uint32_t head = net.head, trunk = net.trunk;
-  uint32_t block = 2 * (trunk * trunk * 9 + trunk) + film_count(trunk);
+static uint32_t expert_count(int expert) {
+  uint32_t head = net.head, trunk = net.trunk, blocks = 0;
+  for (int b = 0; b < net.blocks; b++) {
+    uint32_t inside = net.inner[expert][b];
+    blocks += 2 * trunk * inside * 9 + inside + trunk + film_count(inside);
+  }
   return PIXELS * PIXELS + PIXELS + net.embedding * CONDITION + net.embedding + head * PIXELS * 9 + head +
-         film_count(head) + trunk * head * 4 + trunk + net.blocks * block + trunk * head * 4 + head +
+         film_count(head) + trunk * head * 4 + trunk + blocks + trunk * head * 4 + head +
          PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
 }
+
+/* Where the channels inside the blocks are told, before `network_new`: BLOCKS_MAX numbers for each expert. */
+int *network_inner(void) { return net.inner[0]; }
 
 /* Room for a network; 0 where it is of a shape that cannot be run, or memory is short. */
 int network_new(int head, int trunk_channels, int blocks, int embedding, int count) {
@@ -51,8 +58,17 @@ int network_new(int head, int trunk_channels, int blocks, int embedding, int cou
       count < 1 || count > 2)
     return 0;
   net.head = head, net.trunk = trunk_channels, net.blocks = blocks, net.embedding = embedding, net.experts = count;
-  raw_count = expert_count() * count;
   int widest = trunk_channels > 4 * head ? trunk_channels : 4 * head;
+  raw_count = 0;
+  for (int e = 0; e < count; e++) {
+    for (int b = 0; b < blocks; b++) {
+      int *inside = &net.inner[e][b];
+      if (!*inside) *inside = trunk_channels;
+      if (*inside < 8 || *inside % 8 || *inside > CHANNELS_MAX) return 0;
+      if (*inside > widest) widest = *inside;
+    }
+    raw_count += expert_count(e);
+  }
   ones = take(widest * sizeof(float));
   if (!ones || !winograd_scratch(widest > PIXELS ? widest : PIXELS)) return 0;
   for (int i = 0; i < widest; i++) ones[i] = 1;
@@ -62,14 +78,14 @@ int network_new(int head, int trunk_channels, int blocks, int embedding, int cou
     x->head = take(winograd_floats(PIXELS, head) * sizeof(float));
     x->down = take(4 * head * trunk_channels * sizeof(float));
     for (int b = 0; b < blocks; b++) {
-      x->first[b] = take(winograd_floats(trunk_channels, trunk_channels) * sizeof(float));
-      x->second[b] = take(winograd_floats(trunk_channels, trunk_channels) * sizeof(float));
+      x->first[b] = take(winograd_floats(trunk_channels, net.inner[e][b]) * sizeof(float));
+      x->second[b] = take(winograd_floats(net.inner[e][b], trunk_channels) * sizeof(float));
     }
     x->up = take(4 * head * trunk_channels * sizeof(float));
     x->tail = take(winograd_floats(head, PIXELS) * sizeof(float));
     x->tail_bias = take(PIXELS * sizeof(float));
     for (int f = 0; f <= blocks; f++) {
-      int channels = f ? trunk_channels : head;
+      int channels = f ? net.inner[e][f - 1] : head;
       x->films[f].channels = channels;
       x->films[f].scale = take(channels * sizeof(float));
       x->films[f].shift = take(channels * sizeof(float));
@@ -135,9 +151,10 @@ void network_prepare(void) {
     at += wide * head * 4;
     x->down_bias = next(&at, wide);
     for (int b = 0; b < net.blocks; b++) {
-      winograd_weights(at, wide, wide, x->first[b]), at += wide * wide * 9;
-      read_film(x->films + 1 + b, &at, next(&at, wide));
-      winograd_weights(at, wide, wide, x->second[b]), at += wide * wide * 9;
+      int inside = net.inner[e][b];
+      winograd_weights(at, wide, inside, x->first[b]), at += wide * inside * 9;
+      read_film(x->films + 1 + b, &at, next(&at, inside));
+      winograd_weights(at, inside, wide, x->second[b]), at += wide * inside * 9;
       x->second_bias[b] = next(&at, wide);
     }
     /* (trunk, head, y, x): column q * head + c of the product is channel c of the block's position q. */
@@ -151,6 +168,20 @@ void network_prepare(void) {
   }
 }
 
+/* The maps inside the blocks, one for each number of channels: blocks of the same width share theirs. */
+static int plan_inner(int width, int height) {
+  int known = 0;
+  Map made[2 * BLOCKS_MAX];
+  for (int e = 0; e < net.experts; e++)
+    for (int b = 0; b < net.blocks; b++) {
+      int i = 0;
+      while (i < known && made[i].channels != net.inner[e][b]) i++;
+      if (i == known && !map_new(&made[known++], width, height, net.inner[e][b])) return 0;
+      inner[e][b] = made[i];
+    }
+  return 1;
+}
+
 /* Plan for pictures of this size, in multiples of 8, after memory was released; 0 when it is short. Without a network
  * there is nothing to plan. */
 int network_resize(int width, int height) {
@@ -158,7 +189,7 @@ int network_resize(int width, int height) {
   int across = width / BLOCK, down = height / BLOCK, half = across / 2;
   int widest = net.trunk > 4 * net.head ? net.trunk : 4 * net.head;
   int fine = map_new(&bands, across, down, PIXELS) && map_new(&skip, across, down, net.head);
-  fine = fine && map_new(&trunk, half, down / 2, net.trunk) && map_new(&inner, half, down / 2, net.trunk);
+  fine = fine && map_new(&trunk, half, down / 2, net.trunk) && plan_inner(half, down / 2);
   line = take((across + TILE) * widest * sizeof(float));
   line_out = take((across + TILE) * widest * sizeof(float));
   if (!fine || !line || !line_out) return 0;
@@ -255,8 +286,9 @@ const Map *network_run(int expert, const uint8_t *luma) {
   winograd(&bands, &skip, x->head, x->films[0].scale, x->films[0].shift, LEAKY);
   to_trunk(x);
   for (int b = 0; b < net.blocks; b++) {
-    winograd(&trunk, &inner, x->first[b], x->films[1 + b].scale, x->films[1 + b].shift, LEAKY);
-    winograd(&inner, &trunk, x->second[b], ones, x->second_bias[b], ADDED);
+    const Map *inside = &inner[expert][b];
+    winograd(&trunk, inside, x->first[b], x->films[1 + b].scale, x->films[1 + b].shift, LEAKY);
+    winograd(inside, &trunk, x->second[b], ones, x->second_bias[b], ADDED);
   }
   from_trunk(x);
   winograd(&skip, &bands, x->tail, ones, x->tail_bias, PLAIN);

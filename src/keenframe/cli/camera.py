@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import Engine, Overwrite, Strength, Threads, console
+from keenframe.cli.options import CpuShare, Engine, Models, Overwrite, Strength, Threads, console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +29,7 @@ def camera(
         ),
     ] = None,
     strength: Strength = 1.0,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
-    ] = None,
+    model: Models = None,
     engine: Engine = "auto",
     threads: Threads = None,
     fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second to hold.")] = 30.0,
@@ -42,9 +39,7 @@ def camera(
             help="360p, 720p … or WIDTHxHEIGHT, of a camera or the test picture.", show_default="720p"
         ),
     ] = None,
-    cpu_share: Annotated[
-        float, typer.Option(min=0.05, max=1.0, help="Part of the time that sharpening may take.")
-    ] = 1.0,
+    cpu_share: CpuShare = 1.0,
     level: Annotated[
         str, typer.Option(help="Stay on a model: its place from 0, its name, or pass.")
     ] = "auto",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,10 @@ Strength = Annotated[
 Model = Annotated[
     str, typer.Option(help="A model's name (see: keenframe models) or the path of an .onnx file.")
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
+]
 Engine = Annotated[
     str,
     typer.Option(
@@ -28,6 +34,14 @@ Engine = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads for the network.", show_default="the engine's choice")
 ]
+CpuShare = Annotated[
+    float, typer.Option(min=0.05, max=1.0, help="Part of the time that sharpening may take, in all.")
+]
+Host = Annotated[
+    str,
+    typer.Option(help="The address to listen on; any but this computer's own lets others in, with a token."),
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 
@@ -36,6 +50,24 @@ def open_sharpener(model: str, engine: str, threads: int | None) -> Sharpener:
     from keenframe.sharpener import Sharpener
 
     return Sharpener(model, engine=engine, threads=threads)
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """For the imports of an optional part: KeenframeError, with what to install, when something is not there."""
+    from keenframe.errors import KeenframeError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise KeenframeError(f"this needs {error.name}; run: pip install 'keenframe[{name}]'") from error
+
+
+def announce(urls: Sequence[str]) -> None:
+    """Say where a server is reached."""
+    for url in urls:
+        typer.echo(f"keenframe: {url}")
+    typer.echo("keenframe: Ctrl-C ends it")
 
 
 def console(stderr: bool = False) -> Console:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import Engine, Strength, Threads, warn
+from keenframe.cli.options import (
+    CpuShare,
+    Engine,
+    Host,
+    Models,
+    Port,
+    Strength,
+    Threads,
+    announce,
+    extra,
+    warn,
+)
 
 if TYPE_CHECKING:
     from keenframe.rtc.sdp import Bitrates
@@ -16,26 +27,16 @@ _PORT = 8770
 
 
 def relay(
-    host: Annotated[
-        str,
-        typer.Option(
-            help="The address to listen on; any but this computer's own lets others in, with a token."
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = _PORT,
+    host: Host = "127.0.0.1",
+    port: Port = _PORT,
     token: Annotated[
         str | None,
         typer.Option(help="What everyone has to show.", show_default="a new one, where others can get in"),
     ] = None,
     peers: Annotated[int, typer.Option(min=1, max=64, help="Participants at once.")] = 4,
-    cpu_share: Annotated[
-        float, typer.Option(min=0.05, max=1.0, help="Part of the time that sharpening may take, over all.")
-    ] = 1.0,
+    cpu_share: CpuShare = 1.0,
     strength: Strength = 1.0,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="A same-size model; several, largest first.", show_default="keen, keen-nano"),
-    ] = None,
+    model: Models = None,
     engine: Engine = "auto",
     threads: Threads = None,
     fps: Annotated[float, typer.Option(min=1, max=60, help="Frames per second to hold.")] = 30.0,
@@ -64,7 +65,11 @@ def relay(
     from keenframe.rtc.view import View
 
     check_installed()
-    from keenframe.rtc.server import addresses, create_app, is_private, listen, new_token, serve
+    with extra("relay"):
+        from keenframe.rtc.server import CONNECTIONS, create_app
+        from keenframe.serving.access import Access
+        from keenframe.serving.listener import addresses, is_private, listen
+        from keenframe.serving.server import run
 
     options = PeerOptions(_bitrates(bitrate), View.parse(size), silence_s=silence)
     with listen(host, port) as listener:
@@ -78,19 +83,16 @@ def relay(
             peers=peers,
             options=options,
         )
-        hosts = None
+        access = Access.to(listener, host, token)
         if not is_private(listener):
-            token, hosts = token or new_token(), frozenset({host.lower()})
             warn(
                 "others on your network can reach the relay, with the whole address below; offers are not encrypted "
                 "on their way, and browsers open a camera only on this computer or over https"
             )
-        for address in addresses(listener, token):
-            typer.echo(f"keenframe: {address}")
-        typer.echo("keenframe: Ctrl-C ends it")
+        announce(addresses(listener, access.token))
         # That is the usual way: nothing has failed.
         with contextlib.suppress(KeyboardInterrupt):
-            serve(create_app(service, token, hosts), listener)
+            run(create_app(service, access), listener, CONNECTIONS)
 
 
 def _bitrates(text: str) -> Bitrates:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import Engine, Model, Threads, warn
+from keenframe.cli.options import Engine, Host, Model, Port, Threads, announce, extra, warn
 
 if TYPE_CHECKING:
     from keenframe.web.settings import Relay as RelayLike
@@ -16,13 +18,8 @@ _MODEL = "keen"
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = _PORT,
-    host: Annotated[
-        str,
-        typer.Option(
-            help="The address to listen on. Any but this computer's own lets others in, with a token only."
-        ),
-    ] = "127.0.0.1",
+    port: Port = _PORT,
+    host: Host = "127.0.0.1",
     model: Model = _MODEL,
     engine: Engine = "auto",
     threads: Threads = None,
@@ -35,30 +32,30 @@ def serve(
     The page is for this computer only, unless --host says otherwise. What is uploaded is removed after an hour,
     and when the server ends.
     """
-    from keenframe.errors import KeenframeError
-
-    try:
+    with extra("web"):
+        from keenframe.serving.access import Access
+        from keenframe.serving.listener import addresses, listen
+        from keenframe.serving.server import run
         from keenframe.web.app import create_app
-        from keenframe.web.server import addresses, listen, run, settings_for
-        from keenframe.web.settings import Limits
-    except ModuleNotFoundError as error:
-        raise KeenframeError(f"this needs {error.name}; run: pip install 'keenframe[web]'") from error
+        from keenframe.web.settings import Limits, Settings
 
     with listen(host, port) as listener:
         limits = Limits(video_bytes=max_mb * 1_000_000, video_minutes=max_minutes)
-        settings = settings_for(listener, host, model, engine, threads, limits)
+        access = Access.to(listener, host)
+        settings = Settings(model, engine, threads, access, limits)
         relay, no_relay = _relay(model, engine, threads)
         app = create_app(settings, relay, no_relay)
-        urls = addresses(listener, settings.token)
-        if settings.token is not None:
+        urls = addresses(listener, access.token)
+        if access.token is not None:
             warn(
                 "others on your network can reach this page, with the whole address below; what they send is not "
                 "encrypted, and browsers open their camera only on the computer that keenframe runs on"
             )
-        for url in urls:
-            typer.echo(f"keenframe: {url}")
-        typer.echo("keenframe: Ctrl-C ends it")
-        run(app, listener, limits, urls[0] if browser else None)
+        announce(urls)
+        if browser:
+            # It may take its time to find a browser, and must not hold up the server.
+            threading.Thread(target=webbrowser.open, args=(urls[0],), daemon=True).start()
+        run(app, listener, limits.connections)
 
 
 def _relay(model: str, engine: str, threads: int | None) -> tuple[RelayLike | None, str]:

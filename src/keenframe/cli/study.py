@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, Overwrite, console, warn
+from keenframe.cli.options import Engine, Overwrite, Port, console, extra, warn
 from keenframe.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,33 +148,34 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Where to listen. Others than this machine reach it only with, say, 0.0.0.0.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8765,
+    port: Port = 8765,
     behind_proxy: Annotated[
         bool,
         typer.Option("--behind-proxy", help="Believe a proxy on this machine about the clients' addresses."),
     ] = False,
 ) -> None:
     """Serve the raters' page until Ctrl-C. An answer that is acknowledged is on the disk."""
-    from keenframe.study.design import Study, read_study
+    from keenframe.study.design import read_study
 
-    read_study(folder)  # say so before anything else is looked at
-    try:
-        from keenframe.study.server.serve import is_loopback
+    study = read_study(folder)  # say so before anything else is looked at
+    with extra("web"):
+        from keenframe.serving.listener import addresses, is_private, listen
         from keenframe.study.server.serve import serve as run
-    except ImportError as error:
-        raise InputError(
-            f"the study's server needs {error.name}, which is not installed: pip install 'keenframe[web]'"
-        ) from error
-    if not is_loopback(host):
-        warn(
-            f"anyone who reaches {host}:{port} sees the page, without encryption: over a network that is not "
-            "yours alone, put a proxy with TLS before it"
-        )
 
-    def ready(study: Study, url: str) -> None:
-        print(f"{study.title}: {url} (Ctrl-C stops; links for raters: keenframe study invite)", flush=True)
+    with listen(host, port) as listener:
+        (url, *_) = addresses(listener)
+        if not is_private(listener):
+            warn(
+                f"anyone who reaches {url} sees the page, without encryption: over a network that is not "
+                "yours alone, put a proxy with TLS before it"
+            )
 
-    run(folder, host, port, behind_proxy, ready)
+        def ready() -> None:
+            print(
+                f"{study.title}: {url} (Ctrl-C stops; links for raters: keenframe study invite)", flush=True
+            )
+
+        run(folder, study, listener, behind_proxy, ready)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from keenframe.errors import KeenframeError
 from keenframe.frame import Frame
 from keenframe.live.budget import CpuBudget
 from keenframe.live.governor import ROOM, Governor
-from keenframe.live.ladder import Kind, Ladder, check_models, default_models
+from keenframe.live.ladder import Kind, Ladder, Ready, check_models, default_models
 from keenframe.live.stats import Stats
 from keenframe.sharpener import Sharpener, check_strength
 
@@ -27,7 +27,7 @@ class _Job(NamedTuple):
     """What the loader is at: making `models` ready for one kind of frame."""
 
     kind: Kind
-    future: Future[tuple[Ladder, tuple[float, ...]]]
+    future: Future[tuple[Ladder, Ready]]
 
 
 class GovernedSharpener:
@@ -37,8 +37,8 @@ class GovernedSharpener:
         levels are their places in this list, and one more that passes frames through.
     target_fps: 1..240, the rate to hold. cpu_share: part of the time, 0..1, that sharpening may take. budget: one
         `CpuBudget` for all streams of a process, whose parts then take the place of cpu_share.
-    strength: 0..2. engine, threads: as `Sharpener` takes them. stats: where to count, kept as `numbers`; whoever feeds
-        the stream adds frames in, frames out and drops there.
+    strength: 0..2. engine: as `Sharpener` takes it. threads: of each model; None takes as few as keep up. stats: where
+        to count, kept as `numbers`; whoever feeds the stream adds frames in, frames out and drops there.
 
     Models are loaded, compiled and measured in the background: until a new size of frame, strength or list of models
     is ready, frames pass through or go on as before. One thread calls `sharpen`; the rest may be called by any.
@@ -80,7 +80,7 @@ class GovernedSharpener:
     @property
     def levels(self) -> list[str]:
         """What each level is: the models' names, and "pass"."""
-        return [*(sharpener.spec.name for sharpener in self._ladder.sharpeners), "pass"]
+        return [*self._ladder.names, "pass"]
 
     @property
     def pinned(self) -> int | None:
@@ -130,7 +130,7 @@ class GovernedSharpener:
             with self._lock:
                 self._collect()
                 kind = Kind.of(like, self._strength or self._served)
-                if self._ladder.costs(kind) is not None and self._wanted == self._ladder.models:
+                if self._serves(self._ladder.ready(kind)):
                     return
                 self._load(like, kind)
                 job = self._job
@@ -199,24 +199,24 @@ class GovernedSharpener:
         self._collect()
         wanted = self._strength or self._served
         kind = Kind.of(frame, wanted)
-        ready = self._ladder.costs(kind)
-        if (ready is None and kind != self._refused) or self._wanted != self._ladder.models:
+        ready = self._ladder.ready(kind)
+        if not self._serves(ready) and kind != self._refused:
             self._load(frame, kind)
         if ready is not None:
             self._served = wanted
         else:
             # Another strength may be in the making, and the old one serves until then.
-            ready = self._ladder.costs(Kind.of(frame, self._served))
+            ready = self._ladder.ready(Kind.of(frame, self._served))
         if ready is None:
             self.numbers.count("refused" if kind == self._refused else "warming")
             return None, self._served
-        begun = (self._ladder, frame.width, frame.height, frame.format)
+        begun = (ready.sharpeners, frame.width, frame.height, frame.format)
         if begun != self._begun:
             self._begun = begun
-            self._governor.begin(ready)
+            self._governor.begin(ready.costs)
         if self._strength == 0 or self._governor.level == self._governor.passing:
             return None, self._served
-        return self._ladder.sharpeners[self._governor.level], self._served
+        return ready.sharpeners[self._governor.level], self._served
 
     def _run(self, model: Sharpener, frame: Frame, strength: float) -> tuple[Frame, bool]:
         """The frame sharpened, and True; or itself, and False."""
@@ -233,18 +233,24 @@ class GovernedSharpener:
     def _load(self, like: Frame, kind: Kind) -> None:
         """Set the loader to work for this kind, unless it is at something."""
         if self._job is None:
-            future = self._loader.submit(self._prepared, self._wanted, like, 1.0 if kind.unit else 0.5)
+            strength, target_fps = 1.0 if kind.unit else 0.5, self._governor.target_fps
+            future = self._loader.submit(self._prepared, self._wanted, like, strength, target_fps)
             self._job = _Job(kind, future)
 
+    def _serves(self, ready: Ready | None) -> bool:
+        """Whether `ready` is of the models and the rate that are wanted."""
+        same = self._wanted == self._ladder.models
+        return same and ready is not None and ready.target_fps == self._governor.target_fps
+
     def _prepared(
-        self, models: tuple[str | Path, ...], like: Frame, strength: float
-    ) -> tuple[Ladder, tuple[float, ...]]:
-        """The loader's work: the present ladder, or a new one, ready for frames like this one, and their costs."""
+        self, models: tuple[str | Path, ...], like: Frame, strength: float, target_fps: float
+    ) -> tuple[Ladder, Ready]:
+        """The loader's work: the present ladder, or a new one, and what it has for frames like this one."""
         if models == self._ladder.models:
-            return self._ladder, self._ladder.prepare(like, strength)
+            return self._ladder, self._ladder.prepare(like, strength, target_fps)
         ladder = Ladder(models, self._engine, self._threads)
         try:
-            return ladder, ladder.prepare(like, strength)
+            return ladder, ladder.prepare(like, strength, target_fps)
         except BaseException:
             ladder.close()
             raise
@@ -255,17 +261,17 @@ class GovernedSharpener:
             return
         job, self._job = self._job, None
         try:
-            ladder, costs = job.future.result()
+            ladder, ready = job.future.result()
         except Exception as error:
             self._refused, self._wanted = job.kind, self._ladder.models
             self.numbers.error(str(error) or type(error).__name__)
             return
         self._refused = None
-        ladder.adopt(job.kind, costs)
+        ladder.adopt(job.kind, ready)
         if ladder is not self._ladder:
             self._ladder.close()
             self._ladder, self._begun = ladder, None
-            self._governor.begin(costs)
+            self._governor.begin(ready.costs)
 
     def _claim(self, now_s: float) -> None:
         if self._budget is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keenframe.errors import InputError
 from keenframe.rtc.assembly import EncodedFrame
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ _STEP_DOWN, _STEP_UP, _UP_S = 0.85, 1.3, 3.0
 _KEY_INTERVAL = 3000
 # More than this is not seen: 1 Mbit/s for 640x360, 4 for 1280x720, at 30 frames a second.
 _BITS_PER_PIXEL = 0.15
+# Larger frames are not decoded: a few bytes of them fill gigabytes.
+_PIXELS_MAX = 4096 * 2304
 _LIBRARIES = {"VP8": "libvpx", "H264": "libx264"}
 _DECODERS = {"VP8": "libvpx", "H264": "h264"}
 
@@ -32,20 +35,37 @@ class Decoder:
         self._context: Any = None
 
     def decode(self, encoded: EncodedFrame) -> list[av.VideoFrame]:
-        """The pictures of one frame, mostly one, with its RTP timestamp as pts. av.FFmpegError for damaged data."""
+        """The pictures of one frame, mostly one, with its RTP timestamp as pts.
+
+        av.FFmpegError for damaged data, and it or InputError for frames of more than 4096x2304 pixels.
+        """
         import av
         from av.codec.context import Flags
 
+        _check_size(encoded)
         if encoded.codec != self._codec:
             self._codec = encoded.codec
             self._context = av.CodecContext.create(_DECODERS[encoded.codec], "r")
             # Threads by frames would hold frames back.
             self._context.thread_count = 1
             self._context.flags |= Flags.low_delay
+            self._context.options = {"max_pixels": str(_PIXELS_MAX)}
         packet = av.Packet(encoded.data)
         packet.pts, packet.time_base = encoded.timestamp, TIME_BASE
         frames: list[av.VideoFrame] = self._context.decode(packet)
         return frames
+
+
+def _check_size(encoded: EncodedFrame) -> None:
+    """InputError for a VP8 key frame that is too large: libvpx takes its memory before FFmpeg sees the size."""
+    data = encoded.data
+    if encoded.codec != "VP8" or len(data) < 10 or data[0] & 1:
+        return
+    width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+    if width * height > _PIXELS_MAX:
+        raise InputError(
+            f"the picture is {width}x{height}; expected at most {_PIXELS_MAX} pixels: send it smaller"
+        )
 
 
 class Outgoing(NamedTuple):

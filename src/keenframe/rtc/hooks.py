@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import aiortc
+from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpSrPacket,
+    RtpPacket,
+    unpack_remb_fci,
+)
 
 from keenframe.errors import EngineError
 from keenframe.rtc.assembly import FrameAssembler, Retransmissions
 from keenframe.rtc.clock import SenderClock, SentReports
 from keenframe.rtc.encoding import ForwardedSound, VideoEncoder
 from keenframe.rtc.rate import DownlinkEstimate, LossReports, UplinkEstimate
-
-if TYPE_CHECKING:
-    from aiortc import RTCRtpReceiver, RTCRtpSender
-    from aiortc.rtp import AnyRtcpPacket, RtpPacket
 
 
 class SoundPackets:
@@ -60,8 +68,6 @@ def follow_reports(sender: RTCRtpSender, downlink: DownlinkEstimate, clock: Sent
     handle = sender._handle_rtcp_packet
 
     async def handle_reports(packet: AnyRtcpPacket) -> None:
-        from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket, unpack_remb_fci
-
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 round_trip_ms = clock.round_trip_ms(report.lsr, report.dlsr)
@@ -84,8 +90,6 @@ def report_losses(receiver: RTCRtpReceiver, uplink: UplinkEstimate) -> None:
     losses: dict[int, LossReports] = {}
 
     async def send_report(packet: AnyRtcpPacket) -> None:
-        from aiortc.rtp import RtcpRrPacket
-
         if isinstance(packet, RtcpRrPacket):
             for report in packet.reports:
                 seen = losses.setdefault(report.ssrc, LossReports(uplink.shown_loss))
@@ -107,8 +111,6 @@ def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock
     sent: list[int] = []
 
     async def handle_report(packet: AnyRtcpPacket) -> None:
-        from aiortc.rtp import RtcpSrPacket
-
         if isinstance(packet, RtcpSrPacket):
             clock.report(packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
         await handle(packet)
@@ -120,8 +122,6 @@ def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock
         return frame
 
     async def send_reports(packets: list[AnyRtcpPacket]) -> None:
-        from aiortc.rtp import RtcpSrPacket
-
         for packet in packets:
             if isinstance(packet, RtcpSrPacket):
                 ntp = clock.ntp(sent[0]) if sent else None
@@ -140,8 +140,6 @@ def keep_time(receiver: RTCRtpReceiver, sender: RTCRtpSender, clock: SenderClock
 def _replace(owner: object, name: str, value: object) -> None:
     attribute = f"_{type(owner).__name__}__{name}"
     if not hasattr(owner, attribute):
-        import aiortc
-
         raise EngineError(
             f"aiortc {aiortc.__version__} is built differently from what the relay knows ({attribute} is missing); "
             "install the version in constraints.txt"

@@ -72,10 +72,8 @@ class Peer:
         """The answer to a checked offer. InputError when the two have nothing in common; the peer is closed then."""
         try:
             await self._accept(sdp)
-        except InputError as error:
-            await self.close(str(error))
-            raise
         except BaseException:
+            # Not in the error's words: reasons are counted by name, and these may be the caller's.
             await self.close("the offer could not be answered")
             raise
         self._connection.on("connectionstatechange", self._state_changed)

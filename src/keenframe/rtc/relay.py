@@ -137,7 +137,8 @@ class Relay:
 
     def stats(self) -> dict[str, Any]:
         """peers, limit, counters, why peers ended, and `Peer.stats` by participant; ready for JSON."""
-        peers = {id: peer.stats() for id, peer in self._peers.items()}
+        # A copy: another thread may ask, while participants come and go.
+        peers = {id: peer.stats() for id, peer in list(self._peers.items())}
         total = Counter(self._counters)
         for numbers in peers.values():
             total.update(numbers["counters"])

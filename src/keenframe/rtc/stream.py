@@ -131,7 +131,10 @@ class PictureStream:
         large = self._enlarge(picture)
         self.size_out = large.width, large.height
         try:
-            result = self.sharpener.sharpen(Frame.from_av(large), dropped).to_av()
+            frame = Frame.from_av(large)
+            sharp = self.sharpener.sharpen(frame, dropped)
+            # What passes is not copied, unless its range needs the tag that a copy gets.
+            result = large if sharp is frame and large.format.name == "yuv420p" else sharp.to_av()
         except Exception as error:
             # A call goes on unsharpened rather than not at all.
             self._stats.error(f"a frame could not be sharpened: {error}")

@@ -18,7 +18,26 @@ if TYPE_CHECKING:
 _SOUNDS_MAX = 50
 
 
-class PictureTrack(MediaStreamTrack):
+class _Track(MediaStreamTrack):
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = asyncio.Event()
+
+    async def _wait(self, there: Callable[[], bool]) -> None:
+        """Wait until something is there. MediaStreamError when the track has ended."""
+        while self.readyState == "live" and not there():
+            await self._changed.wait()
+            self._changed.clear()
+        if self.readyState != "live":
+            raise MediaStreamError
+
+    def stop(self) -> None:
+        """End the track and wake who waits for it."""
+        super().stop()
+        self._changed.set()
+
+
+class PictureTrack(_Track):
     """Holds the newest picture until the sender has encoded the one before. For one event loop's thread."""
 
     kind = "video"
@@ -29,7 +48,6 @@ class PictureTrack(MediaStreamTrack):
         self._newest: Outgoing | None = None
         self._on_sent = on_sent
         self._sending: Outgoing | None = None
-        self._changed = asyncio.Event()
 
     def offer(self, picture: Outgoing) -> None:
         """Put `picture` in the place of one that waits."""
@@ -42,21 +60,13 @@ class PictureTrack(MediaStreamTrack):
         if self._sending is not None:
             self._on_sent(self._sending)
             self._sending = None
-        while self._newest is None and self.readyState == "live":
-            await self._changed.wait()
-            self._changed.clear()
-        if self._newest is None or self.readyState != "live":
-            raise MediaStreamError
+        await self._wait(lambda: self._newest is not None)
+        assert self._newest is not None
         self._sending, self._newest = self._newest, None
         return self._sending.picture
 
-    def stop(self) -> None:
-        """End the track and wake who waits for it."""
-        super().stop()
-        self._changed.set()
 
-
-class SoundTrack(MediaStreamTrack):
+class SoundTrack(_Track):
     """Packets of sound on their way through, at most a second of them. For one event loop's thread."""
 
     kind = "audio"
@@ -66,7 +76,6 @@ class SoundTrack(MediaStreamTrack):
         self.forwarded = 0
         self.dropped = 0
         self._sounds: deque[tuple[bytes, int]] = deque()
-        self._changed = asyncio.Event()
 
     def offer(self, payload: bytes, timestamp: int) -> None:
         """Add a payload with its unwrapped RTP timestamp; the oldest gives way."""
@@ -78,15 +87,6 @@ class SoundTrack(MediaStreamTrack):
 
     async def recv(self) -> tuple[bytes, int]:  # type: ignore[override]
         """The next payload and its timestamp: what `ForwardedSound` packs."""
-        while not self._sounds and self.readyState == "live":
-            await self._changed.wait()
-            self._changed.clear()
-        if self.readyState != "live":
-            raise MediaStreamError
+        await self._wait(lambda: bool(self._sounds))
         self.forwarded += 1
         return self._sounds.popleft()
-
-    def stop(self) -> None:
-        """End the track and wake who waits for it."""
-        super().stop()
-        self._changed.set()

@@ -7,24 +7,26 @@ import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from string import Template
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from keenframe import __version__
 from keenframe.errors import KeenframeError
+from keenframe.serving.requests import Refused
 from keenframe.sharpener import STRENGTH_MAX
-from keenframe.web.guard import Guard, answer_refusal
+from keenframe.web.guard import WebGuard, answer_refusal
 from keenframe.web.naming import PICTURES, VIDEOS
 from keenframe.web.pictures import Pictures
 from keenframe.web.relaying import relay_routes
-from keenframe.web.settings import Refused, Relay, Settings
-from keenframe.web.uploads import Uploads, drain
+from keenframe.web.settings import Relay, Settings
+from keenframe.web.uploads import Uploads
 from keenframe.web.videos import Videos
 from keenframe.web.workers import Worker
 from keenframe.web.workspace import Workspace
@@ -86,25 +88,24 @@ def create_app(
     mimetypes.add_type("application/wasm", ".wasm")
     app = Starlette(
         routes=[
-            Route("/", _file(STATIC / "index.html")),
-            Route("/live", _file(STATIC / "live.html")),
+            Route("/", _page("files", "pictures and videos")),
+            Route("/live", _page("live", "live")),
             Route("/samples/picture", _file(_SAMPLES / "still.jpg")),
             Route("/samples/video", _file(_SAMPLES / "call.webm")),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/api/about", answer_about),
             *pictures.routes(),
             *videos.routes(),
-            *relay_routes(relay, no_relay, limits, uploads),
+            *relay_routes(relay, no_relay, limits),
         ],
         exception_handlers={
             KeenframeError: _refused,
             HTTPException: _http_error,
-            ClientDisconnect: _gone,
             Exception: _bug,
         },
         lifespan=lifespan,
     )
-    return Guard(app, settings)
+    return WebGuard(app, settings)
 
 
 def _about(settings: Settings, relay: bool, no_relay: str) -> dict[str, object]:
@@ -138,6 +139,19 @@ async def _warm(worker: Worker) -> None:
         await worker.run({"task": "warm"}, 120.0)
 
 
+def _page(name: str, title: str) -> Callable[[Request], Awaitable[Response]]:
+    """The page that js/NAME.js runs: what it holds, in the frame that all pages have."""
+    frame, content = (
+        (STATIC / "pages" / f"{part}.html").read_text(encoding="utf-8") for part in ("frame", name)
+    )
+    page = Template(frame).substitute(name=name, title=title, content=content)
+
+    async def serve(request: Request) -> Response:
+        return HTMLResponse(page)
+
+    return serve
+
+
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         return FileResponse(path)
@@ -147,12 +161,7 @@ def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     refusal = error if isinstance(error, Refused) else Refused(422, "failed", str(error))
-    answer = answer_refusal(request.scope, refusal)
-    if refusal.status == 408:
-        answer.headers["Connection"] = "close"
-    elif request.method == "POST":
-        await drain(request)
-    return answer
+    return answer_refusal(request.scope, refusal)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -160,11 +169,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     messages = {404: "There is nothing at this address.", 405: "This address does not take that."}
     refusal = Refused(error.status_code, "http", messages.get(error.status_code, error.detail))
     return answer_refusal(request.scope, refusal)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """Nobody is there to read this any more."""
-    return Response(status_code=400)
 
 
 async def _bug(request: Request, error: Exception) -> Response:

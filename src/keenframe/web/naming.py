@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from keenframe.web.settings import Refused
+from keenframe.serving.requests import Refused
 
 # As many bytes as any of the checks below looks at.
 HEAD_BYTES = 1024
@@ -13,18 +13,8 @@ PICTURES = "PNG, JPEG, WebP, TIFF, BMP"
 VIDEOS = "MP4, MOV, MKV, WebM, AVI, TS, MPEG, FLV, OGV, WMV"
 _NAME_LENGTH = 80
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_STILL_BRANDS = {
-    b"heic": "HEIC",
-    b"heix": "HEIC",
-    b"heim": "HEIC",
-    b"heis": "HEIC",
-    b"hevc": "HEIC",
-    b"hevx": "HEIC",
-    b"mif1": "HEIC",
-    b"msf1": "HEIC",
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-}
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_STILL_BRANDS = dict.fromkeys(_HEIC_BRANDS, "HEIC") | dict.fromkeys((b"avif", b"avis"), "AVIF")
 _ADVICE = {
     "HEIC": "This is a HEIC picture, which keenframe cannot read. Save it as JPEG first: on an iPhone, share it "
     "with “Most Compatible”; on a computer, export it as JPEG.",

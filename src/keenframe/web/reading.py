@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from keenframe.serving.requests import Refused
 from keenframe.sharpener import STRENGTH_MAX
 from keenframe.web.guard import answer_refusal
 from keenframe.web.naming import HEAD_BYTES
-from keenframe.web.settings import Refused
 
 # Where a sentence can be cut, and what a page's reader has no use for: the command line's options and commands.
 _JOINTS = re.compile(r"(; | — |, or |, for example )")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from keenframe.errors import InputError, KeenframeError
+from keenframe.serving.requests import Refused, json_object, read_body
 from keenframe.web.reading import sentence, strength_of
-from keenframe.web.settings import Limits, Refused, Relay
-from keenframe.web.uploads import Uploads
+from keenframe.web.settings import Limits, Relay
 
 # An offer with a hundred candidates has 20 kB.
 _OFFER_BYTES_MAX = 100_000
 
 
-def relay_routes(relay: Relay | None, no_relay: str, limits: Limits, uploads: Uploads) -> list[Route]:
+def relay_routes(relay: Relay | None, no_relay: str, limits: Limits) -> list[Route]:
     """The routes to `relay`; without one they say `no_relay`."""
 
     def there() -> Relay:
@@ -33,7 +32,7 @@ def relay_routes(relay: Relay | None, no_relay: str, limits: Limits, uploads: Up
 
     async def offer(request: Request) -> Response:
         """{"sdp": offer} in; {"id": name of the call, "sdp": answer} out."""
-        sdp = _sdp(await uploads.read(request, _OFFER_BYTES_MAX))
+        sdp = _sdp(await read_body(request, _OFFER_BYTES_MAX, limits.idle))
         try:
             async with asyncio.timeout(limits.offer_seconds):
                 id, answer = await there().connect(sdp)
@@ -71,10 +70,7 @@ def relay_routes(relay: Relay | None, no_relay: str, limits: Limits, uploads: Up
 
 
 def _sdp(body: bytes) -> str:
-    try:
-        sdp = json.loads(body)["sdp"]
-        if isinstance(sdp, str) and sdp.startswith("v=0"):
-            return sdp
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
+    sdp = (json_object(body) or {}).get("sdp")
+    if isinstance(sdp, str) and sdp.startswith("v=0"):
+        return sdp
     raise Refused(422, "offer", 'Expected JSON, {"sdp": …}, with the SDP of a WebRTC offer.')

@@ -1,20 +1,11 @@
-"""What a server is started with, what it takes, and what it says when it refuses."""
+"""What the web app is started with, and how much it takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from keenframe.errors import KeenframeError
-
-
-class Refused(KeenframeError):
-    """A request that is not served: the HTTP status, a word for programs, and a sentence for the user."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
+from keenframe.serving.access import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +49,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the app is to run.
-
-    hosts: names, in lower case and without a port, that a request may call this server by, besides IP
-    addresses when `any_address` is set. token: demanded of everyone who comes when it is not None.
-    """
+    """How the app is to run."""
 
     model: str = "keen"
     engine: str = "auto"
     threads: int | None = None
-    hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
-    any_address: bool = False
-    token: str | None = None
+    access: Access = field(default_factory=Access)
     limits: Limits = field(default_factory=Limits)
 
 

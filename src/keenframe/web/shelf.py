@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from keenframe.web.settings import Refused
+from keenframe.serving.requests import Refused
 
 
 @dataclass(kw_only=True)

@@ -9,15 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from keenframe.web.settings import Limits, Refused
+from keenframe.serving.requests import Refused, gone
+from keenframe.web.settings import Limits
 
 # Written at once, in a thread, so that a slow disk does not hold up the event loop.
 _PIECE = 1 << 20
-# A refused body is read on for so long, and thrown away: a browser whose connection is closed while it
-# still sends shows its own error instead of our message.
-_DRAINED_BYTES, _DRAINED_S = 1 << 30, 5.0
 
 
 class Uploads:
@@ -67,16 +65,8 @@ class Uploads:
             raise Refused(422, "empty", "The file is empty.")
         return size
 
-    async def read(self, request: Request, bytes_max: int) -> bytes:
-        """A small body in memory. Refused when it is larger than `bytes_max` or too slow."""
-        body = b""
-        async for piece in self._pieces(request):
-            body += piece
-            _check_size(len(body), bytes_max)
-        return body
-
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
-        """The body as it comes; Refused when it comes too slowly."""
+        """The body as it comes; Refused when it comes too slowly, or breaks off."""
         limits = self._limits
         started, size, more = time.monotonic(), 0, True
         while more:
@@ -87,28 +77,14 @@ class Uploads:
                     408, "stalled", f"The upload stood still for {limits.idle:g} seconds."
                 ) from None
             if message["type"] == "http.disconnect":
-                raise ClientDisconnect
+                raise gone()
             piece: bytes = message.get("body", b"")
             more = message.get("more_body", False)
-            request.state.read = not more
             size += len(piece)
             passed = time.monotonic() - started
             if passed > limits.slow_after and size < passed * limits.slow_rate:
                 raise Refused(408, "slow", "The upload is too slow to be finished in reasonable time.")
             yield piece
-
-
-async def drain(request: Request) -> None:
-    """Read on what is left of a refused body, within bounds, so that the answer arrives."""
-    size, more = 0, not getattr(request.state, "read", False)
-    try:
-        async with asyncio.timeout(_DRAINED_S):
-            while more and size < _DRAINED_BYTES:
-                message = await request.receive()
-                size += len(message.get("body", b""))
-                more = message.get("more_body", False)
-    except TimeoutError:
-        return
 
 
 def _check_size(size: int, bytes_max: int) -> None:

@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from keenframe.serving.requests import Refused
 from keenframe.web.naming import VIDEOS, display_name, download_name, picture_or_demuxer
 from keenframe.web.reading import StoredFile, about, for_page, head_of, sentence, strength_of
-from keenframe.web.settings import Limits, Refused
+from keenframe.web.settings import Limits
 from keenframe.web.shelf import Kept, Shelf
 from keenframe.web.uploads import Uploads
 from keenframe.web.workers import Worker

@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from keenframe.web.settings import Limits, Refused, Settings
+from keenframe.serving.requests import Refused
+from keenframe.web.settings import Limits, Settings
 from keenframe.web.uploads import megabytes
 
 # A task's memory and disk are looked at so often.

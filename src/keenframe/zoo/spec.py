@@ -48,7 +48,8 @@ class ModelSpec:
     steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
     route: None, or the 129 numbers of a file that holds two experts: frames for which the first 128 times the
-    condition plus the last is positive go through the second, whose outputs have ".1" behind their names.
+    condition plus the last is positive go through the second, whose outputs have ".1" behind their names. The first
+    is the one for frames that were enlarged.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output

@@ -9,7 +9,7 @@ import typer
 
 from keenframe.errors import KeenframeError
 from keenframe.media.files import words
-from keenframe_train.cli import data, evaluate, export, reproduce, train
+from keenframe_train.cli import compress, data, evaluate, export, reproduce, train
 from keenframe_train.errors import TrainError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (data, train, reproduce, export, evaluate):
+for group in (data, train, reproduce, compress, export, evaluate):
     group.register(app)
 
 

@@ -219,8 +219,10 @@ def _lab(
     from keenframe_train.nets.load import load_any
 
     network, state = load_any(best)
+    tuned = best.with_name("int8.pt")
+    rounded = load_any(tuned)[0] if frames and tuned.exists() else None
     calibration = []
-    if frames:
+    if frames and rounded is None:
         bank = open_bank(bank_folder(folder, recipe.bank_name))
         calibration = [
             SimpleNamespace(kind="training", degraded=bank.degraded[i], pristine=bank.pristine[i])
@@ -230,7 +232,7 @@ def _lab(
     return export_plain(
         network, models, name, judged_on(recipe, data), description=recipe.description, training_data=source,
         recipe=json.dumps(json.loads(str(state["recipe"])), sort_keys=True), measured=measured, version=version,
-        calibration=calibration,
+        calibration=calibration, rounded=rounded,
     )  # fmt: skip
 
 

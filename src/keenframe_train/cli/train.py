@@ -50,12 +50,18 @@ def bank(
     data: Data,
     folder: Annotated[Path | None, typer.Option("--bank", help="Where the pairs go [banks/NAME].")] = None,
     items: Annotated[int | None, typer.Option(min=1, help="Pairs to make [the recipe's].")] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="Another mix than the recipe's: keen-route, for the rule between two experts."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Make the recipe's training pairs; goes on where it was interrupted."""
     from keenframe_train.recipe import load_recipe
 
     loaded = load_recipe(recipe)
+    if mix is not None:
+        loaded = dataclasses.replace(loaded, mix=mix, bank=mix)
     made = _pairs(loaded, data, folder, items, workers)
     out.print(f"{len(made)} pairs in {bank_folder(folder, loaded.bank_name)}")
 
@@ -71,7 +77,8 @@ def fit(
         bool, typer.Option("--control", help="The same run without its teachers, as NAME-control.")
     ] = False,
     start: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose fitting weights are copied in first.")
+        Path | None,
+        typer.Option(help="Checkpoint whose fitting weights are copied in; a smaller keen is widened."),
     ] = None,
     precision: Precision = "auto",
     devices: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",
@@ -117,17 +124,22 @@ def int8(
     checkpoint: Run,
     data: Data,
     folder: Annotated[Path | None, typer.Option("--bank", help="Folder of pairs [banks/NAME].")] = None,
-    steps: Annotated[int, typer.Option(help="Steps of fine-tuning.")] = 3500,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of fine-tuning.")] = 3500,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 1,
 ) -> None:
-    """Fine-tune a run in INT8 arithmetic; writes int8.pt beside best.pt, which `export` then takes."""
+    """Fine-tune a run in INT8 arithmetic; writes int8.pt beside best.pt, which `export` then takes.
+
+    Interrupted, the same command goes on.
+    """
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.package import load_network
+    from keenframe_train.nets.load import load_any
     from keenframe_train.qat import quantize_aware
     from keenframe_train.recipe import Recipe
 
     best = best_of(checkpoint)
-    _, state = load_network(best)
+    _, state = load_any(best)
     recipe = Recipe.from_json(state["recipe"])
     pairs = open_bank(bank_folder(folder, recipe.bank_name))
-    gains = quantize_aware(best, pairs, judged_on(recipe, data), best.with_name("int8.pt"), steps=steps)
-    out.print(f"{best.with_name('int8.pt')}; gain in dB on the validation windows: {in_words(gains)}")
+    target = best.with_name("int8.pt")
+    gains = quantize_aware(best, pairs, judged_on(recipe, data), target, steps=steps, workers=workers)
+    out.print(f"{target}; gain in dB on the validation windows: {in_words(gains)}", soft_wrap=True)

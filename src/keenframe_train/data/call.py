@@ -147,3 +147,4 @@ CALL = Call()
 # many that are not, so only a few of these are blurred.
 CALL_FULL = Call(scales=((1, 1.0),), blur=(0.12, (0.3, 0.8)), noise=(0.25, (0.5, 3.0)))
 CALL_HALF = Call(scales=((2, 1.0),))
+CALL_QUARTER = Call(scales=((4, 1.0),))

@@ -1,4 +1,4 @@
-"""Degradations by name, and the mixes that networks train on: `keen`, `keen-x2`, and the five reports' own."""
+"""Degradations by name, and the mixes that networks train on: those of `keen`, and the five reports' own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from keenframe_train.data import degradations as d
-from keenframe_train.data.call import CALL, CALL_FULL, CALL_HALF, Call
+from keenframe_train.data.call import CALL, CALL_FULL, CALL_HALF, CALL_QUARTER, Call
 from keenframe_train.errors import TrainError
 
 
@@ -43,10 +43,12 @@ PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
         "call": CALL,
         "call-full": CALL_FULL,
         "call-half": CALL_HALF,
-        # For networks that enlarge by themselves: half the size comes back.
+        # For networks that enlarge by themselves: half or a quarter of the size comes back.
         "x2": d.Shrink(kernels=("bicubic",), opencv_share=0.0),
         "received-half": Received(CALL_HALF),
         "r4-small": Small(d.R4),
+        "x4": d.Shrink(4, kernels=("bicubic",), opencv_share=0.0),
+        "received-quarter": Received(CALL_QUARTER),
     }
 )
 
@@ -63,12 +65,14 @@ def preset(name: str) -> d.Degradation:
 class Mix:
     """Degradations with their shares; `scale` is how much larger the pristine picture is than the result.
 
-    validation: the presets that a run on this mix is judged by.
+    validation: the presets that a run on this mix is judged by. camera: what the pristine picture itself has been
+    through; it is the target all the same.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
     validation: tuple[str, ...]
     scale: int = 1
+    camera: d.Degradation | None = None
 
 
 def _one(name: str, scale: int = 1) -> Mix:
@@ -76,6 +80,17 @@ def _one(name: str, scale: int = 1) -> Mix:
     return Mix(MappingProxyType({name: (1.0, preset(name))}), (name,), scale)
 
 
+# Webcams are softer and noisier than photographs, and have been compressed once.
+WEBCAM = d.Sometimes(
+    d.Compose(
+        (
+            d.DownUp((1.0, 1.15, 1.3, 1.5), up=("bicubic",)),
+            d.Sometimes(d.GaussianNoise((0.0, 4.0)), 0.5),
+            d.Sometimes(d.Jpeg((60, 95)), 0.5),
+        )
+    ),
+    0.7,
+)
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
 _WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
 # The wide R1 and R2 variants meet both Pillow's and OpenCV's way of shrinking.
@@ -96,6 +111,25 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ),
             ("r1", "r2", "r3", "call-half", "call-full", "clean"),
         ),
+        # A bank of its own for the expert that has little to win and meets the most noise in what it learns from.
+        "keen-full": Mix(
+            MappingProxyType({"clean": (0.04, d.Identity()), "call-full": (0.96, CALL_FULL)}),
+            ("call-full", "clean"),
+        ),
+        # What the rule between keen's two experts is fitted on: a soft picture is not an enlarged one.
+        "keen-route": Mix(
+            MappingProxyType(
+                {
+                    "r1": (0.05, d.DownUp(opencv_share=0.25)),
+                    "r2": (0.1, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    "r3": (0.05, d.R3),
+                    "call-small": (0.4, _CALL_SMALL),
+                    "call-full": (0.4, CALL_FULL),
+                }
+            ),
+            ("call-half", "call-full"),
+            camera=WEBCAM,
+        ),
         "keen-x2": Mix(
             MappingProxyType(
                 {
@@ -106,6 +140,17 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ),
             ("x2", "received-half"),
             scale=2,
+        ),
+        "keen-x4": Mix(
+            MappingProxyType(
+                {
+                    "x4": (0.25, d.Shrink(4)),
+                    "blur-x4": (0.1, d.Compose((_WIDE_BLUR, d.Shrink(4)))),
+                    "call-quarter": (0.65, Received(CALL_QUARTER)),
+                }
+            ),
+            ("x4", "received-quarter"),
+            scale=4,
         ),
         "r1": _one("r1"),
         "r2": _one("r2"),

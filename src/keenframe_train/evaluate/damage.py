@@ -35,6 +35,8 @@ _ABOUT = MappingProxyType(
         "call-half": "a call's frame sent at half size and enlarged by the viewer",
         "x2": "half the size, bicubic: input of networks that enlarge",
         "received-half": "a call's frame at the half size it was sent at",
+        "x4": "a quarter of the size, bicubic: input of networks that enlarge by four",
+        "received-quarter": "a call's frame at the quarter of the size it was sent at",
         "r4-small": "R4 before it is enlarged: a quarter of the size",
     }
 )

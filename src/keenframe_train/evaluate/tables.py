@@ -7,7 +7,7 @@ from keenframe_train.evaluate.damage import SENDINGS
 from keenframe_train.evaluate.markdown import DASH, wide_table
 
 # What arrives smaller than it was: for networks that enlarge.
-SMALLER = ("x2", "received-half", "r4-small")
+SMALLER = ("x2", "received-half", "x4", "received-quarter", "r4-small")
 
 
 def stills_table(results: Results, model: str, scale: int) -> str:

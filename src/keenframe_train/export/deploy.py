@@ -47,14 +47,14 @@ class DeployedKeen(nn.Module):
         self.pixels = _conv(identity, None, stride=r)
         dct = model.input_dct / model.input_std[:, None] / PEAK
         self.bands = _conv(dct[:, :, None, None], -model.input_mean / model.input_std)
-        if self.scale == 2:
-            self.base = _conv(_enlarging_kernel(), None, stride=r)
+        if self.scale > 1:
+            self.base = _conv(_enlarging_kernel(self.scale), None, stride=r)
         first, last = model.embed[0], model.embed[1]
         weight = first.weight.detach() / model.condition_std
         self.embed_linear = _linear(weight, first.bias.detach() - weight @ model.condition_mean)
         self.embed_act = last
         self.head, self.head_film = model.head, DeployedFilm(model.head_film)
-        self.down, self.up, self.tail = model.down, _transposed(model.up), model.tail
+        self.down, self.up, self.tail = model.down, _transposed(model.up, config.stride), model.tail
         self.first = nn.ModuleList(block.first for block in model.blocks)
         self.films = nn.ModuleList(DeployedFilm(block.film) for block in model.blocks)
         self.second = nn.ModuleList(block.second for block in model.blocks)
@@ -103,14 +103,15 @@ def _conv(weight: Tensor, bias: Tensor | None, stride: int = 1) -> nn.Conv2d:
     return layer
 
 
-def _transposed(up: nn.Conv2d) -> nn.ConvTranspose2d:
-    """A 1x1 convolution and a pixel shuffle by 2 as one transposed convolution."""
-    channels, trunk = up.weight.shape[0] // 4, up.weight.shape[1]
-    layer = nn.ConvTranspose2d(trunk, channels, 2, stride=2)
-    kernel = up.weight.detach()[:, :, 0, 0].reshape(channels, 2, 2, trunk).permute(3, 0, 1, 2)
+def _transposed(up: nn.Conv2d, stride: int) -> nn.ConvTranspose2d:
+    """A 1x1 convolution and a pixel shuffle by `stride` as one transposed convolution."""
+    channels, trunk = up.weight.shape[0] // stride**2, up.weight.shape[1]
+    layer = nn.ConvTranspose2d(trunk, channels, stride, stride=stride)
+    kernel = up.weight.detach()[:, :, 0, 0].reshape(channels, stride, stride, trunk).permute(3, 0, 1, 2)
     layer.weight = nn.Parameter(kernel.clone().contiguous(), requires_grad=False)
-    # The shuffle gives each of the four positions a bias of its own; a transposed convolution has one a channel.
-    layer.bias = nn.Parameter(up.bias.detach().reshape(channels, 4).mean(1).clone(), requires_grad=False)
+    # The shuffle gives each of the positions a bias of its own; a transposed convolution has one a channel.
+    bias = up.bias.detach().reshape(channels, stride**2).mean(1)
+    layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return layer
 
 
@@ -121,13 +122,14 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     return layer
 
 
-def _enlarging_kernel() -> Tensor:
-    """(16, 1, 6, 6): a 4x4 block of the x2 enlarged plane from the 6x6 input pixels around a 2x2 block."""
-    kernel = torch.zeros(BLOCK * BLOCK, 1, 6, 6)
-    for y in range(6):
-        for x in range(6):
-            # The impulse response, far from any edge: the block's own 2x2 pixels start at (8, 8).
+def _enlarging_kernel(scale: int) -> Tensor:
+    """(16, 1, e, e): a 4x4 block of the enlarged plane from the e = 4 / scale + 4 input pixels around its source."""
+    edge, block = BLOCK // scale + 4, 8  # far from any edge: the block's own pixels start at (8, 8)
+    kernel = torch.zeros(BLOCK * BLOCK, 1, edge, edge)
+    rows = slice(block * scale, block * scale + BLOCK)
+    for y in range(edge):
+        for x in range(edge):
             plane = torch.zeros(1, 1, 20, 20)
-            plane[0, 0, 6 + y, 6 + x] = 1
-            kernel[:, 0, y, x] = upsample_base(plane)[0, 0, 16:20, 16:20].reshape(-1)
+            plane[0, 0, block - 2 + y, block - 2 + x] = 1
+            kernel[:, 0, y, x] = upsample_base(plane, scale)[0, 0, rows, rows].reshape(-1)
     return kernel

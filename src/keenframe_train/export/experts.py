@@ -30,7 +30,10 @@ from keenframe_train.export.onnx_file import write_model
 from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 
-DECAY = 1e-3
+# Chosen so that the rule holds on webcam clips as on pictures (docs/log.md): with less it knows its pairs too well.
+DECAY = 1e-2
+# What the wrong expert does to a frame of full size is seen as damage; what is not won on an enlarged one is not seen.
+HARM = 6.0
 # Pictures on which two experts agree within this say nothing about which to take.
 TIE = 0.01
 
@@ -73,7 +76,7 @@ def advantages(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> 
 
 def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -> Route:
     """A linear rule that loses as little quality as possible: logistic regression, every picture weighted by what a
-    wrong choice would cost.
+    wrong choice would cost, `HARM` times that where the second expert is better.
 
     conditions: (N, 128). advantage: (N,) dB by which the second expert is better. Raises TrainError when the
     experts do as well everywhere, so that there is nothing to choose.
@@ -83,7 +86,8 @@ def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -
         raise TrainError(
             "both experts give the same pictures; expected two networks trained on different damage"
         )
-    weight = weight.clamp(max=1.0) * (weight >= TIE)
+    harm = torch.from_numpy(np.where(advantage > 0, HARM, 1.0))
+    weight = (harm * weight).clamp(max=1.0) * (weight >= TIE)
     x = torch.from_numpy(np.ascontiguousarray(conditions)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread

@@ -17,7 +17,12 @@ from keenframe_train.data.images import find_images, read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, validation_samples
 from keenframe_train.export.portable import Size
 
-_KINDS = {1: ("r1", "r2", "call-half", "call-full"), 2: ("x2", "received-half"), 4: ("r4-small",)}
+_KINDS = {
+    1: ("r1", "r2", "call-half", "call-full"),
+    2: ("x2", "received-half"),
+    4: ("x4", "received-quarter"),
+}
+_RGB_KINDS = {**_KINDS, 4: ("r4-small",)}
 _PER_CATEGORY, _WINDOW = 1, 256
 _CALL_FRAMES = (10, 40, 70)
 
@@ -32,7 +37,8 @@ def frames_for(spec: ModelSpec, size: Size | None, data: Path | None) -> list[Sa
     else:
         files = find_images(validation_folder(data))
         color = "rgb" if spec.color == "rgb" else "luma"
-        samples = validation_samples(files, _KINDS[spec.scale], _PER_CATEGORY, _WINDOW, color=color)
+        kinds = (_RGB_KINDS if spec.color == "rgb" else _KINDS)[spec.scale]
+        samples = validation_samples(files, kinds, _PER_CATEGORY, _WINDOW, color=color)
     return [_fitted(sample, spec, size) for sample in samples]
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from keenframe.zoo.spec import METADATA_KEY, ModelSpec
 from keenframe_train.errors import TrainError
 from keenframe_train.export.deploy import PEAK, DeployedKeen
+from keenframe_train.export.simplify import compacted
 from keenframe_train.files import replacing
 from keenframe_train.nets.keen import BLOCK, Keen, KeenConfig
 
@@ -30,8 +31,8 @@ PARITY_LIMIT = 1e-4
 
 def radius(config: KeenConfig) -> int:
     """Receptive field radius in input pixels, rounded up to the size multiple."""
-    trunk = 2 * config.blocks * 2 * BLOCK
-    ends = 2 * BLOCK + 2 * BLOCK  # head and tail, and the block that `down` aligns to
+    trunk = 2 * config.blocks * config.stride * BLOCK
+    ends = 2 * BLOCK + config.stride * BLOCK  # head and tail, and the block that `down` aligns to
     multiple = config.size_multiple
     return -(-(trunk + ends) // config.scale // multiple) * multiple
 
@@ -60,13 +61,14 @@ def to_graph(model: Keen) -> onnx.ModelProto:
         torch.zeros(1, 1, rows, rows),
     )
     blocks = {key: {1: "rows", 2: "columns"} for key in ("previous", "blocks", "steady", "residual")}
-    return trace(
+    graph = trace(
         deployed,
         example,
         inputs=["luma", "condition", "strength", "previous", "keep"],
         outputs=["blocks", "steady", "residual"],
         free={"luma": {2: "height", 3: "width"}, "keep": {2: "rows", 3: "columns"}, **blocks},
     )
+    return compacted(graph)
 
 
 def trace(

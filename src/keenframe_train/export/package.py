@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,10 @@ from keenframe_train.export.quantize import Pair, quantize
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.network import parameters
+from keenframe_train.nets.rounding import RoundedWeight, stored_layers
 
 INT8_LOSS_LIMIT = 0.1
-_LEARNED = re.compile(r"/(down|up|tail|first\.\d+|second\.\d+)/")
+_LEARNED = re.compile(r"/(down|up|tail|first\.\d+|second\.\d+|embed_linear|(head_film|films\.\d+)/film_\w+)/")
 # Tried in turn until the loss is within the limit: what NNCF's own choice leaves in INT8, then the ends in float.
 _FALLBACKS: tuple[tuple[str, ...], ...] = (
     (),
@@ -64,15 +65,48 @@ def load_network(checkpoint: Path) -> tuple[Keen, dict[str, Any]]:
 
 @torch.no_grad()
 def simplify(model: Keen) -> None:
-    """Make the network what is shipped: float16 holds every convolution's weights, which halves the file, and the
-    four positions of the upward step share their bias, which makes it one transposed convolution. Both change
-    the picture by far less than a code value.
+    """Make the network what is shipped: float16 holds the weights of all layers, which halves the file, and the
+    positions of the upward step share their bias, which makes it one transposed convolution. Both change the picture
+    by far less than a code value. The condition's spread goes into the first linear layer, as it does in the file.
     """
-    shared = model.up.bias.reshape(-1, 4).mean(1)
-    model.up.bias.copy_(shared.repeat_interleave(4))
+    share_bias(model)
+    absorb_spread(model)
     for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             module.weight.copy_(module.weight.half().float())
+
+
+@torch.no_grad()
+def share_bias(model: Keen) -> None:
+    """Give the positions of a channel of the upward step one bias, as a transposed convolution has it."""
+    positions = model.config.stride**2
+    model.up.bias.copy_(model.up.bias.reshape(-1, positions).mean(1).repeat_interleave(positions))
+
+
+@torch.no_grad()
+def absorb_spread(model: Keen) -> None:
+    """Let the first linear layer divide by the condition's spread."""
+    model.embed[0].weight.div_(model.condition_std)
+    model.condition_std.fill_(1)
+
+
+@torch.no_grad()
+def load_rounded(checkpoint: Path) -> Keen:
+    """The network of `qat.quantize_aware` as its files hold it: what is not in eight bits is in float16.
+
+    The linear layers of older checkpoints were not rounded in training: they are here.
+    """
+    model, state = load_network(checkpoint)
+    if "rounded" not in state:
+        raise TrainError(
+            f"'{checkpoint}' was not fine-tuned in INT8; expected int8.pt of `keenframe-train int8`"
+        )
+    absorb_spread(model)
+    model.head.weight.copy_(model.head.weight.half().float())
+    for layer, _ in stored_layers(model):
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight.copy_(RoundedWeight()(layer.weight))
+    return model
 
 
 def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -110,49 +144,61 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
     return small
 
 
-def store_int8(graph: onnx.ModelProto, float_arithmetic: bool = False) -> onnx.ModelProto:
-    """Store the rounded weights of the learned convolutions as INT8 with one step for each output channel: lossless.
+def learned_in_keen(graph: onnx.ModelProto) -> set[str]:
+    """Names of the nodes of a deployed `keen` whose weights are rounded in training."""
+    return {node.name for node in graph.graph.node if _LEARNED.match(node.name)}
 
-    float_arithmetic: widen them by a cast and a product, which engines fold when they load the model; without it by
-    DequantizeLinear, by which they know that they shall compute in INT8.
+
+def store_int8(
+    graph: onnx.ModelProto, float_arithmetic: bool = False, learned: Container[str] | None = None
+) -> onnx.ModelProto:
+    """Store the rounded weights of the learned layers as INT8 with one step for each output channel: lossless.
+
+    learned: names of those layers' nodes; None: those of `keen`. float_arithmetic: widen those of the convolutions by
+    casts and a product, which engines fold when they load the model; without it by DequantizeLinear, by which they know
+    that they shall compute in INT8. The small linear layers are in float arithmetic in any case. Raises TrainError for
+    weights that are not rounded.
     """
     small = onnx.ModelProto()
     small.CopyFrom(graph)
     weights = {tensor.name: tensor for tensor in small.graph.initializer}
+    learned = learned_in_keen(graph) if learned is None else learned
     added = []
+    done: set[str] = set()
     for node in small.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose") or not _LEARNED.match(node.name):
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or node.name not in learned:
             continue
         name = node.input[1]
+        node.input[1] = f"{name}.widened"
+        if name in done:  # equal weights, such as zeros, are one tensor of the graph
+            continue
+        done.add(name)
         values = numpy_helper.to_array(weights[name])
         axis = 1 if node.op_type == "ConvTranspose" else 0
-        other = tuple(i for i in range(4) if i != axis)
+        shape = [-1 if i == axis else 1 for i in range(values.ndim)]
+        other = tuple(i for i in range(values.ndim) if i != axis)
         step = np.maximum(np.abs(values).max(other), 1e-8).astype(np.float32) / np.float32(127)
-        shape = [-1 if i == axis else 1 for i in range(4)]
         levels = np.rint(values / step.reshape(shape)).astype(np.int8)
         if np.abs(levels * step.reshape(shape) - values).max() > 1e-3 * np.abs(values).max():
             raise TrainError(
                 f"the weights of {node.name} are not rounded; export a checkpoint of `keenframe-train int8`"
             )
         small.graph.initializer.remove(weights[name])
-        small.graph.initializer.extend(
-            [
-                numpy_helper.from_array(levels, f"{name}.int8"),
-                numpy_helper.from_array(step.reshape(shape) if float_arithmetic else step, f"{name}.step"),
-            ]
-        )
-        node.input[1] = f"{name}.widened"
-        if float_arithmetic:
-            cast = onnx.helper.make_node(
-                "Cast", [f"{name}.int8"], [f"{name}.cast"], name=f"cast/{name}", to=onnx.TensorProto.FLOAT
-            )
+        small.graph.initializer.append(numpy_helper.from_array(levels, f"{name}.int8"))
+        if float_arithmetic or node.op_type == "Gemm":
+            small.graph.initializer.append(numpy_helper.from_array(step.reshape(shape), f"{name}.step"))
+            # By way of float16, which holds the levels exactly: OpenVINO knows one cast and a product by sight, and
+            # would keep a linear layer's bytes and widen them anew in every frame.
+            for source, target, kind in (("int8", "narrow", "FLOAT16"), ("narrow", "cast", "FLOAT")):
+                given, made = f"{name}.{source}", f"{name}.{target}"
+                to = onnx.TensorProto.DataType.Value(kind)
+                added.append(onnx.helper.make_node("Cast", [given], [made], name=f"cast/{made}", to=to))
             inputs = [f"{name}.cast", f"{name}.step"]
-            added += [
-                cast, onnx.helper.make_node("Mul", inputs, [f"{name}.widened"], name=f"widen/{name}")
-            ]  # fmt: skip
+            added.append(onnx.helper.make_node("Mul", inputs, [f"{name}.widened"], name=f"widen/{name}"))
         else:
-            small.graph.initializer.append(
-                numpy_helper.from_array(np.zeros(len(step), np.int8), f"{name}.zero")
+            zero = np.zeros(len(step), np.int8)
+            small.graph.initializer.extend(
+                [numpy_helper.from_array(step, f"{name}.step"), numpy_helper.from_array(zero, f"{name}.zero")]
             )
             inputs = [f"{name}.int8", f"{name}.step", f"{name}.zero"]
             added.append(
@@ -166,9 +212,10 @@ def store_int8(graph: onnx.ModelProto, float_arithmetic: bool = False) -> onnx.M
     return small
 
 
-def mean_psnr(path: Path, samples: Sequence[Sample]) -> dict[str, float]:
-    """Mean PSNR (dB, at most 50) of a file's output per kind, in ONNX Runtime."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def mean_psnr(model: Path | bytes, samples: Sequence[Sample]) -> dict[str, float]:
+    """Mean PSNR (dB, at most 50) of a file's output per kind, in ONNX Runtime. model: the file or what is in it."""
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     values: dict[str, list[float]] = {}
     for sample in samples:
         pixels, _ = run_session(session, sample.degraded, sample.condition)
@@ -216,10 +263,10 @@ def export_model(
         description=description,
     )
     if compact and rounded is not None:
-        model, _ = load_network(rounded)
+        model = load_rounded(rounded)
         model.points = torch.nn.ModuleDict()
         graph = to_graph(model)
-        stored = store_int8(graph, float_arithmetic=True)
+        stored = halve_weights(store_int8(graph, float_arithmetic=True))
     else:
         simplify(model)
         graph = to_graph(model)
@@ -239,7 +286,7 @@ def export_model(
             if rounded is None:
                 small = halve_weights(quantize(graph, calibration, keep_float))
             else:
-                small = store_int8(to_graph(load_network(rounded)[0]))
+                small = halve_weights(store_int8(to_graph(load_rounded(rounded))))
             write_model(trial, small, int8_spec)
             changes = {kind: value - reference[kind] for kind, value in mean_psnr(trial, samples).items()}
             if min(changes.values()) >= -INT8_LOSS_LIMIT:

@@ -19,10 +19,11 @@ from keenframe.engines.select import create_engine
 from keenframe.zoo.spec import ModelSpec, load_spec
 from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import PARITY_LIMIT, Parity, trace, write_model
-from keenframe_train.export.package import INT8_LOSS_LIMIT, Exported, halve_weights
+from keenframe_train.export.package import INT8_LOSS_LIMIT, Exported, halve_weights, store_int8
 from keenframe_train.export.plain_int8 import attempts, luma_psnr, quantize_plain
 from keenframe_train.export.receptive import receptive_radius
 from keenframe_train.nets.network import parameters
+from keenframe_train.nets.rounding import frozen_layers
 
 PEAK = 255.0
 ENGINES = ("onnxruntime", "openvino")
@@ -72,13 +73,15 @@ def export_plain(
     version: str = "1",
     role: str = "research",
     calibration: Sequence[RgbSample] = (),
+    rounded: nn.Module | None = None,
     int8_limit: float = INT8_LOSS_LIMIT,
 ) -> Exported:
-    """Write NAME.onnx (float) and, with calibration pairs, NAME-int8.onnx into the folder `out`.
+    """Write NAME.onnx (float) and, with calibration pairs or `rounded`, NAME-int8.onnx into the folder `out`.
 
     network: (N, 3, H, W) 0-1 -> (N, 3, sH, sW), with `channels` 3, `scale`, `size_multiple` and `base`
     (`nets.network.Network`); it is not changed. samples: on which parity is proved, in ONNX Runtime and in OpenVINO,
     and the INT8 loss measured: mean PSNR-Y of each kind against the float file's, at most `int8_limit` dB down.
+    rounded: the network as `qat.quantize_aware` left it, written instead of quantising afterwards.
     The other fields go into the model's card.
 
     Convolutions' and linear layers' weights are rounded to float16 first, which moves the picture by far less than a
@@ -114,12 +117,16 @@ def export_plain(
         write_model(trial, halve_weights(graph), spec)
         parity = check_rgb_parity(network, trial, samples[0].degraded)
         trial.replace(float_file)
-        if not calibration:
+        if not calibration and rounded is None:
             return Exported(float_file, parity, None, {}, ())
         reference = luma_psnr(float_file.read_bytes(), samples, multiple)
         best: dict[str, float] = {}
-        for kept, sweeps in attempts(graph):
-            quantized = halve_weights(quantize_plain(graph, calibration, multiple, kept, sweeps))
+        for kept, sweeps in attempts(graph) if rounded is None else [((), 0)]:
+            quantized = (
+                halve_weights(quantize_plain(graph, calibration, multiple, kept, sweeps))
+                if rounded is None
+                else to_int8_graph(rounded)
+            )
             found = luma_psnr(quantized.SerializeToString(), samples, multiple)
             change = {kind: found[kind] - value for kind, value in reference.items()}
             if not best or min(change.values()) > min(best.values()):
@@ -136,6 +143,19 @@ def export_plain(
     raise TrainError(
         f"INT8 loses more than {int8_limit} dB: {best}; ship '{float_file}' alone, or allow more with int8_limit"
     )
+
+
+def to_int8_graph(rounded: nn.Module) -> onnx.ModelProto:
+    """The graph of a network that `qat.quantize_aware` fine-tuned: what it rounds in INT8, the rest in float16."""
+    network = frozen_layers(rounded).eval()
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d) and not hasattr(layer, "rounding"):
+                layer.weight.copy_(layer.weight.half().float())
+    graph = to_rgb_graph(network)
+    known = {name for node in graph.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    learned = {node.name for node in graph.graph.node if node.op_type == "Conv" and node.input[0] in known}
+    return halve_weights(store_int8(graph, learned=learned))
 
 
 def _check(network: nn.Module, samples: Sequence[RgbSample]) -> None:

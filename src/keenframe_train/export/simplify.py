@@ -65,23 +65,39 @@ def folded(
     return kept, known
 
 
-def tidied(nodes: Sequence[onnx.NodeProto], constants: Constants) -> tuple[list[onnx.NodeProto], Constants]:
-    """Without products with one and casts of floats to floats; with one Unsqueeze where two follow each other.
-
-    All that is computed here is float32: only stored weights are ever cast.
+def compacted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph in fewer bytes: equal constants are stored once and not as nodes, Unsqueezes in a row are one, and what
+    flows between the nodes has short names. Nodes, weights, inputs and outputs keep theirs.
     """
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    nodes, values = folded(model.graph.node, stored)
+    nodes, values = joined(nodes, values)
+    own = {value.name for value in (*model.graph.input, *model.graph.output)}
+    between = [name for node in nodes for name in node.output if name and name not in own]
+    names = {name: f"t{index}" for index, name in enumerate(between)}
+    first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    for name in {
+        name: None for node in nodes for name in node.input if name in values and name not in stored
+    }:
+        array = values[name]
+        names[name] = first.setdefault((array.dtype.str, array.shape, array.tobytes()), f"c{len(first)}")
+        values[names[name]] = array
+    kept = [renamed(node, names) for node in nodes]
+    used = {name: None for node in kept for name in node.input if name in values}
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    del small.graph.node[:], small.graph.initializer[:], small.graph.value_info[:]
+    small.graph.node.extend(kept)
+    small.graph.initializer.extend(numpy_helper.from_array(values[name], name) for name in used)
+    return small
+
+
+def joined(nodes: Sequence[onnx.NodeProto], constants: Constants) -> tuple[list[onnx.NodeProto], Constants]:
+    """One Unsqueeze where several follow each other, and the axes that it reads."""
     kept: list[onnx.NodeProto] = []
-    alias: dict[str, str] = {}
     added: dict[str, tuple[str, list[int]]] = {}
     axes = dict(constants)
     for node in nodes:
-        node = renamed(node, alias)
-        same = _factor_one(node, constants) if node.op_type == "Mul" else None
-        if node.op_type == "Cast" and not node.name.startswith(_WIDENING):
-            same = node.input[0]
-        if same is not None:
-            alias[node.output[0]] = same
-            continue
         if node.op_type == "Unsqueeze":
             own = [int(axis) for axis in np.atleast_1d(constants[node.input[1]])]
             source, before = added.get(node.input[0], (node.input[0], []))
@@ -92,6 +108,25 @@ def tidied(nodes: Sequence[onnx.NodeProto], constants: Constants) -> tuple[list[
         kept.append(node)
     read = {name for node in kept for name in node.input}
     return [n for n in kept if n.op_type != "Unsqueeze" or read.intersection(n.output)], axes
+
+
+def tidied(nodes: Sequence[onnx.NodeProto], constants: Constants) -> tuple[list[onnx.NodeProto], Constants]:
+    """Without products with one and casts of floats to floats; with one Unsqueeze where two follow each other.
+
+    All that is computed here is float32: only stored weights are ever cast.
+    """
+    kept: list[onnx.NodeProto] = []
+    alias: dict[str, str] = {}
+    for node in nodes:
+        node = renamed(node, alias)
+        same = _factor_one(node, constants) if node.op_type == "Mul" else None
+        if node.op_type == "Cast" and not node.name.startswith(_WIDENING):
+            same = node.input[0]
+        if same is not None:
+            alias[node.output[0]] = same
+            continue
+        kept.append(node)
+    return joined(kept, constants)
 
 
 def _factor_one(node: onnx.NodeProto, constants: Constants) -> str | None:

@@ -12,6 +12,7 @@ file's.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from keenframe_train.files import replacing
 
 MAGIC = b"KEENFRM1"
 SUFFIX = ".kfm"
+_FIRST = re.compile(r"first\.\d+\.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,19 @@ def export_web(model: Path, out: Path) -> Path:
     """
     spec = load_spec(model)
     _check(spec, model)
-    tensors = read_tensors(model, experts=2 if spec.route else 1)
+    experts = 2 if spec.route else 1
+    tensors = read_tensors(model, experts)
     shapes = {tensor.name: tensor.values.shape for tensor in tensors}
+    network: dict[str, Any] = {
+        "head": shapes["head.weight"][0],
+        "trunk": shapes["down.weight"][0],
+        "blocks": _blocks(shapes),
+        "embedding": shapes["embed_linear.weight"][0],
+    }
+    first = [tensor.values.shape[0] for tensor in tensors if _FIRST.fullmatch(tensor.name)]
+    if any(width != network["trunk"] for width in first):
+        blocks = network["blocks"]
+        network["inner"] = [first[expert * blocks : (expert + 1) * blocks] for expert in range(experts)]
     header = {
         "format": 1,
         "name": spec.name,
@@ -75,13 +88,8 @@ def export_web(model: Path, out: Path) -> Path:
         "created": spec.created,
         "parameters": spec.parameters,
         "onnx": spec.sha256,
-        "network": {
-            "head": shapes["head.weight"][0],
-            "trunk": shapes["down.weight"][0],
-            "blocks": _blocks(shapes),
-            "embedding": shapes["embed_linear.weight"][0],
-        },
-        "experts": 2 if spec.route else 1,
+        "network": network,
+        "experts": experts,
         "route": spec.route,
         "steady": spec.steady,
         "tensors": [tensor.describe() for tensor in tensors],

@@ -12,11 +12,12 @@ vector (`keenframe.condition`) tells it what kind of damage it looks at (FiLM, P
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from keenframe.condition import CONDITION_SIZE, dct_matrix
 
@@ -28,8 +29,11 @@ SLOPE = 0.1  # LeakyReLU: as fast as ReLU and it does not die; PReLU breaks the 
 class KeenConfig:
     """Shape of a `keen` network.
 
-    scale 1 keeps the size, 2 doubles it. head: channels at 1/4 of the output size. trunk: channels at 1/8.
-    blocks: residual blocks of two 3x3 convolutions in the trunk.
+    scale 1 keeps the size, 2 doubles it, 4 takes it four times. head: channels at 1/4 of the output size. trunk:
+    channels at 1/(4 * stride). blocks: residual blocks of two 3x3 convolutions in the trunk. inner: channels between
+    the two, one number for each block (what `keenframe-train prune` leaves of them); none: as many as the trunk has.
+    stride: edge of the positions of the head that become one of the trunk. branches: train every 3x3 convolution of
+    the trunk as the sum of itself and a 1x1, which `fold` makes one again.
     """
 
     scale: int = 1
@@ -37,6 +41,17 @@ class KeenConfig:
     trunk: int = 64
     blocks: int = 2
     embedding: int = 32
+    inner: tuple[int, ...] = ()
+    stride: int = 2
+    branches: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", tuple(self.inner))  # a list, when it comes out of JSON
+
+    @property
+    def inner_widths(self) -> tuple[int, ...]:
+        """Channels between the two convolutions of each block."""
+        return self.inner or (self.trunk,) * self.blocks
 
     @property
     def input_block(self) -> int:
@@ -46,7 +61,8 @@ class KeenConfig:
     @property
     def size_multiple(self) -> int:
         """Input height and width must be multiples of this."""
-        return 2 * self.input_block
+        # The runtime compares blocks of its input where it steadies a stream, also where the body would take less.
+        return max(self.stride * self.input_block, BLOCK)
 
 
 class Film(nn.Module):
@@ -64,20 +80,36 @@ class Film(nn.Module):
 
 
 class Block(nn.Module):
-    """The layers of x + second(act(film(first(x)))), (N, C, H, W) -> same; `body` runs them."""
+    """The layers of x + second(act(film(first(x)))), (N, C, H, W) -> same, `inner` channels wide in between; `body`
+    runs them."""
 
-    def __init__(self, channels: int, embedding: int) -> None:
+    def __init__(self, channels: int, inner: int, embedding: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.film = Film(embedding, channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = nn.Conv2d(channels, inner, 3, padding=1)
+        self.film = Film(embedding, inner)
+        self.second = nn.Conv2d(inner, channels, 3, padding=1)
         with torch.no_grad():
             self.second.weight.mul_(0.1)
 
 
-def upsample_base(x: Tensor) -> Tensor:
-    """The enlarged input that a x2 network corrects: bicubic (a = -0.75), half-pixel centres, edges repeated."""
-    return F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
+class Branch(nn.Module):
+    """A 1x1 kernel beside a 3x3 one, added to its middle (Ding et al. 2021, RepVGG, without its normalisation).
+
+    The two are one linear map: what differs is how they are trained, not what they can compute or cost to run.
+    """
+
+    def __init__(self, layer: nn.Conv2d, scale: float) -> None:
+        super().__init__()
+        start = nn.Conv2d(layer.in_channels, layer.out_channels, 1).weight.detach()
+        self.point = nn.Parameter(start * scale)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + F.pad(self.point, (1, 1, 1, 1))
+
+
+def upsample_base(x: Tensor, scale: int = 2) -> Tensor:
+    """The enlarged input that a x2 or x4 network corrects: bicubic (a = -0.75), half-pixel centres, edges repeated."""
+    return F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 class Keen(nn.Module):
@@ -106,9 +138,13 @@ class Keen(nn.Module):
         self.embed = nn.Sequential(nn.Linear(CONDITION_SIZE, config.embedding), nn.LeakyReLU(SLOPE))
         self.head = nn.Conv2d(r * r, head, 3, padding=1)
         self.head_film = Film(config.embedding, head)
-        self.down = nn.Conv2d(head, trunk, 2, stride=2)
-        self.blocks = nn.ModuleList(Block(trunk, config.embedding) for _ in range(config.blocks))
-        self.up = nn.Conv2d(trunk, 4 * head, 1)
+        self.down = nn.Conv2d(head, trunk, config.stride, stride=config.stride)
+        self.blocks = nn.ModuleList(Block(trunk, inner, config.embedding) for inner in config.inner_widths)
+        if config.branches:
+            for block in self.blocks:
+                parametrize.register_parametrization(block.first, "weight", Branch(block.first, 1.0))
+                parametrize.register_parametrization(block.second, "weight", Branch(block.second, 0.1))
+        self.up = nn.Conv2d(trunk, config.stride**2 * head, 1)
         self.tail = nn.Conv2d(head, BLOCK * BLOCK, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
@@ -128,9 +164,16 @@ class Keen(nn.Module):
         self.condition_mean.copy_(conditions.mean(0))
         self.condition_std.copy_(conditions.std(0).clamp_min(0.1))
 
+    def fold(self) -> None:
+        """Make the kernels of `branches` one each, as the network is rounded, pruned and shipped."""
+        for block in self.blocks if self.config.branches else ():
+            for layer in (block.first, block.second):
+                parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        self.config = replace(self.config, branches=False)
+
     def base(self, luma: Tensor) -> Tensor:
         """What the residual is added to."""
-        return luma if self.config.scale == 1 else upsample_base(luma)
+        return luma if self.scale == 1 else upsample_base(luma, self.scale)
 
     def _bands(self, luma: Tensor) -> Tensor:
         blocks = F.pixel_unshuffle(luma, self.config.input_block)
@@ -162,7 +205,8 @@ def body(net: Keen, points: nn.ModuleDict, bands: Tensor, embedding: Tensor) -> 
     for index, block in enumerate(net.blocks):
         inner = F.leaky_relu(block.film(block.first(x), embedding), SLOPE)
         x = point(points, f"out{index}", x + block.second(point(points, f"inner{index}", inner)))
-    return net.tail(point(points, "fused", F.leaky_relu(skip + F.pixel_shuffle(net.up(x), 2), SLOPE)))
+    up = F.pixel_shuffle(net.up(x), net.config.stride)
+    return net.tail(point(points, "fused", F.leaky_relu(skip + up, SLOPE)))
 
 
 def point_names(config: KeenConfig) -> list[str]:

@@ -11,7 +11,7 @@ from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.errors import TrainError
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.registry import build
-from keenframe_train.nets.rounding import empty_points
+from keenframe_train.nets.rounding import empty_layers, empty_points
 from keenframe_train.recipe import Recipe
 
 
@@ -27,8 +27,13 @@ def load_any(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
         spec = Recipe.from_json(state["recipe"]).network
         network = build(spec.name, **spec.options)
         if "rounded" in state and isinstance(network, Keen):
+            network.fold()
             empty_points(network)
+        elif "rounded" in state:
+            empty_layers(network, state["ema"])
         network.load_state_dict(state["ema"])
+        if isinstance(network, Keen):
+            network.fold()
     except (KeyError, TypeError, RuntimeError, TrainError) as error:
         raise TrainError(f"'{path}' holds no network of a run: {error}") from error
     return network.eval(), state

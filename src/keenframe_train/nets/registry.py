@@ -27,11 +27,16 @@ from keenframe_train.nets.students import (
 from keenframe_train.nets.unet import UNet
 
 
-def _keen(**options: int) -> Keen:
+def _keen(**options: Any) -> Keen:
     """`Keen` by its options, checked."""
     config = KeenConfig(**options)
-    one_of("scale", config.scale, (1, 2))
+    one_of("scale", config.scale, (1, 2, 4))
+    one_of("stride", config.stride, (1, 2, 4))
     at_least_one(head=config.head, trunk=config.trunk, blocks=config.blocks, embedding=config.embedding)
+    if len(config.inner_widths) != config.blocks or min(config.inner_widths) < 1:
+        raise TrainError(
+            f"inner is {list(config.inner)}; expected a width from 1 up for each of {config.blocks} blocks, or none"
+        )
     return Keen(config)
 
 

@@ -13,7 +13,6 @@ No cookies: nothing acts in a rater's name but the page that holds the secret.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import re
@@ -24,22 +23,24 @@ from typing import Any, TypeGuard, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from keenframe.errors import InputError, KeenframeError
+from keenframe.serving.buckets import Buckets
+from keenframe.serving.requests import Refused, client_address, json_object, read_body, refusal_response
 from keenframe.study.database import Database, OutOfOrderError, RefusedError, Session
 from keenframe.study.design import MEDIA_FOLDER, Study
 from keenframe.study.server.limits import (
+    BODY_BYTES_MAX,
+    BODY_S,
     RATER_BURST,
     RATER_RATE,
     REFUSED_BURST,
     REFUSED_RATE,
-    Buckets,
-    Guard,
-    address,
+    StudyGuard,
 )
 from keenframe.study.steps import ID_PATTERN, checked, state
 
@@ -53,20 +54,6 @@ _TYPES = {
     ".mp4": "video/mp4",
 }
 _SECRET = re.compile(r"[0-9a-f]{64}")
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), fullscreen=(self)",
-    "X-Robots-Tag": "noindex, nofollow",
-    "Cache-Control": "no-store",
-}
 
 T = TypeVar("T")
 _log = logging.getLogger("keenframe.study")
@@ -174,14 +161,13 @@ class Api:
             self._count_guess(request)
             raise HTTPException(401, "this session is not known here")
         if wait_s := self._raters.take(session.rater):
-            raise HTTPException(429, "too many requests", {"Retry-After": str(max(1, round(wait_s)))})
+            raise Refused(429, "too-many", "too many requests", wait_s)
         return session
 
     def _count_guess(self, request: Request) -> None:
         """Wrong links slow down those who send them, and nobody else at that address."""
-        if wait_s := self._refused.take(address(request.scope)):
-            headers = {"Retry-After": str(max(1, round(wait_s)))}
-            raise HTTPException(429, "too many wrong links from this network", headers)
+        if wait_s := self._refused.take(client_address(request.scope)):
+            raise Refused(429, "too-many", "too many wrong links from this network", wait_s)
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
@@ -194,16 +180,13 @@ def _is_secret(value: object) -> TypeGuard[str]:
 async def _json(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise HTTPException(415, "expected application/json")
-    try:
-        given = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+    given = json_object(await read_body(request, BODY_BYTES_MAX, BODY_S))
+    if given is None:
         raise HTTPException(400, "expected a JSON object")
     return given
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
@@ -216,12 +199,12 @@ async def _unable(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     """A bug; uvicorn logs it."""
-    return JSONResponse({"error": "the server failed"}, 500, HEADERS)
+    return JSONResponse({"error": "the server failed"}, 500)
 
 
-def create_app(api: Api) -> Starlette:
+def create_app(api: Api) -> ASGIApp:
     """The application around the handlers."""
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", api.page),
             Route("/static/{name}", api.static),
@@ -231,6 +214,11 @@ def create_app(api: Api) -> Starlette:
             Route("/api/answers", api.answer, methods=["POST"]),
             Route("/media/{name}", api.media),
         ],
-        exception_handlers={HTTPException: _refused, KeenframeError: _unable, Exception: _broken},
-        middleware=[Middleware(Guard, headers=HEADERS)],
+        exception_handlers={
+            HTTPException: _http_error,
+            Refused: refusal_response,
+            KeenframeError: _unable,
+            Exception: _broken,
+        },
     )
+    return StudyGuard(app)

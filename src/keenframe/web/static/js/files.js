@@ -131,7 +131,6 @@ for (const button of document.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", () => sample(button.dataset.sample).catch(fail));
 }
 $("#picture-back").addEventListener("click", () => back(picture.strength));
-$("#problem button").addEventListener("click", () => showProblem(null));
 for (const button of document.querySelectorAll("[data-again]")) button.addEventListener("click", () => input.click());
 
 document.addEventListener("paste", (event) => {

@@ -80,13 +80,14 @@ async function show() {
   compare.show({ before: [before], after: [after], size: [after.videoWidth, after.videoHeight] });
   $("#show-title").focus();
   say("Running.");
-  measure();
+  measure(running);
 }
 
-async function measure() {
-  while (running) {
-    const { result } = running;
-    const stats = await result.stats().catch(() => ({}));
+async function measure(mine) {
+  while (running === mine) {
+    const stats = await mine.result.stats().catch(() => ({}));
+    if (running !== mine) return;
+    if (stats.ended) return stop("The relay ended the call. Start it again.");
     const video = $(".layer.after video");
     const [width, height] = stats.size ?? [video?.videoWidth, video?.videoHeight];
     const parts = [
@@ -140,7 +141,6 @@ async function look() {
 
 $("#go").addEventListener("click", () => !starting && start());
 $("#stop").addEventListener("click", () => stop());
-$("#problem button").addEventListener("click", () => showProblem(null));
 slider.addEventListener("input", () => {
   $("output[for=strength]").textContent = Number(slider.value).toFixed(2);
   running?.result.setStrength(Number(slider.value));

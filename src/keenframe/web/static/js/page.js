@@ -2,6 +2,9 @@
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 
+$(`nav a[href="${location.pathname}"]`).setAttribute("aria-current", "page");
+$("#problem button").addEventListener("click", () => showProblem(null));
+
 /** An error whose message is meant for the user. */
 export class Problem extends Error {}
 

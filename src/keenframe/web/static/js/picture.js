@@ -58,14 +58,14 @@ export class PictureView {
 
   /** Load the view of a strength into the stack. */
   async #load(strength) {
-    const { picture } = this;
+    const { picture, views } = this;
     if (this.ready[strength] !== false) return;
     this.ready[strength] = null;
     this.#busy();
     // Fetched, and not left to <img>, so that the server's words are at hand when it refuses.
     const response = await ask(`/api/pictures/${picture.id}/view?strength=${strength}`);
     const url = URL.createObjectURL(await response.blob());
-    const image = this.views[strength];
+    const image = views[strength];
     image.src = url;
     image.draggable = false;
     await image.decode().catch(() => { throw new Problem(UNSEEN); });

@@ -72,9 +72,8 @@ export class VideoView {
   close() {
     this.controller?.abort();
     this.pair.stop();
-    if (this.job) fetch(`/api/videos/${this.job.id}`, { method: "DELETE" }).catch(() => {});
-    this.job = this.file = null;
-    sessionStorage.removeItem(KEY);
+    this.#discard();
+    this.file = null;
     this.source.removeAttribute("src");
     this.source.load();
     this.compare.show({ before: [], after: [], size: [16, 9] });
@@ -121,8 +120,7 @@ export class VideoView {
   async #start() {
     const controller = new AbortController();
     const query = `name=${encodeURIComponent(this.file.name ?? "")}&strength=${this.slider.value}`;
-    if (this.job) await fetch(`/api/videos/${this.job.id}`, { method: "DELETE" }).catch(() => {});
-    this.job = null;
+    await this.#discard();
     this.source.pause();
     this.section.hidden = true;
     this.#watch(controller, { text: "Reading the file", part: 0 });
@@ -218,11 +216,17 @@ export class VideoView {
 
   #cancel() {
     this.controller.abort();
-    if (this.job) fetch(`/api/videos/${this.job.id}`, { method: "DELETE" }).catch(() => {});
-    this.job = null;
-    sessionStorage.removeItem(KEY);
+    this.#discard();
     this.#back();
     say("Cancelled.");
+  }
+
+  /** Forget what came of the video, here and on the server. */
+  async #discard() {
+    const { job } = this;
+    this.job = null;
+    sessionStorage.removeItem(KEY);
+    if (job) await fetch(`/api/videos/${job.id}`, { method: "DELETE" }).catch(() => {});
   }
 
   #failed(error) {

@@ -1,5 +1,5 @@
 // The two ways to sharpen a live picture. Each takes a stream and resolves to
-// { stream, setStrength, stats, stop }: stats() resolves to { size, fps, delay_ms, note }, any of them absent.
+// { stream, setStrength, stats, stop }: stats() resolves to { size, fps, delay_ms, note, ended }, any of them absent.
 
 import { Problem, ask } from "./page.js";
 
@@ -135,6 +135,7 @@ function connected(peer) {
 /** What came back of a call, and what the relay says of it. */
 async function received(peer, call, strength) {
   const answer = await fetch(`/api/relay/${call}`).catch(() => null);
+  if (answer?.status === 404) return { ended: true };
   const found = {};
   for (const report of (await peer.getStats()).values()) {
     if (report.type !== "inbound-rtp" || report.kind !== "video") continue;

@@ -7,6 +7,7 @@
 export const SIDE_MIN = 16;
 export const SIDE_MAX = 4096;
 export const STRENGTH_MAX = 2;
+const BLOCKS_MAX = 8; // as in web/kernel/keen.h
 
 /** Refuse what no engine takes. */
 export function checkInput(luma, width, height, strength) {
@@ -54,6 +55,13 @@ export async function download(url) {
   return answer.arrayBuffer();
 }
 
+/** The channels inside each block of each expert as the engine wants them, BLOCKS_MAX numbers for either expert. */
+function widths(inner) {
+  const all = new Int32Array(2 * BLOCKS_MAX);
+  inner.forEach((own, expert) => own.forEach((width, block) => (all[expert * BLOCKS_MAX + block] = width)));
+  return all;
+}
+
 export class WasmEngine {
   /**
    * @param {import("./model.js").Model} model
@@ -63,7 +71,8 @@ export class WasmEngine {
     this.name = "wasm";
     this.model = model;
     this._wasm = /** @type {any} */ (new WebAssembly.Instance(module).exports);
-    const { head, trunk, blocks, embedding } = model.network;
+    const { head, trunk, blocks, embedding, inner } = model.network;
+    if (inner) new Int32Array(this._wasm.memory.buffer, this._wasm.model_inner(), 2 * BLOCKS_MAX).set(widths(inner));
     const made = this._wasm.model_new(head, trunk, blocks, embedding, model.experts);
     const count = made ? this._wasm.model_weight_count() : 0;
     if (!made || count !== model.weights.length) {

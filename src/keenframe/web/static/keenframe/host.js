@@ -16,6 +16,7 @@ export class WorkerHost {
     this._worker = new Worker(new URL("worker.js", base), { type: "module" });
     this._calls = new Map();
     this._count = 0;
+    this._closed = false;
     this._stats = null;
     this.ready = new Promise((resolve, reject) => this._calls.set("ready", { resolve, reject }));
     this.ended = new Promise((resolve, reject) => this._calls.set("ended", { resolve, reject }));
@@ -30,7 +31,8 @@ export class WorkerHost {
 
   sharpen(frame) {
     const copy = frame.clone();
-    return this._call({ type: "sharpen", frame: copy }, [copy]);
+    // Closed already where it was sent; where it was not, nobody else would.
+    return this._call({ type: "sharpen", frame: copy }, [copy]).finally(() => copy.close());
   }
 
   /** A promise of the picture sharpened, for where frames cannot be sent; its bytes go away. One at a time. */
@@ -56,12 +58,14 @@ export class WorkerHost {
   }
 
   close() {
+    this._closed = true;
     this._worker.terminate();
     this._settle("ended", (call) => call.resolve());
     this._failAll(new Error("keenframe was closed"));
   }
 
   _call(message, transfer) {
+    if (this._closed) return Promise.reject(new Error("keenframe was closed"));
     const id = ++this._count;
     return new Promise((resolve, reject) => {
       this._calls.set(id, { resolve, reject });
@@ -92,6 +96,7 @@ export class WorkerHost {
 export class LocalHost {
   constructor(base, setup, options) {
     this._pump = null;
+    this._stopped = false;
     this._stream = null;
     this.ready = makeEngines(setup).then((engines) => {
       this._stream = new Stream(engines, setup.module, options);
@@ -107,11 +112,12 @@ export class LocalHost {
   async pump(readable, writable) {
     await this.ready;
     this._pump = new Pump(this._stream, readable, writable);
+    if (this._stopped) this._pump.stop();
     await this._pump.run();
   }
 
   set(options) {
-    this.ready.then(() => this._stream.set(options));
+    this.ready.then(() => this._stream.set(options), () => {});
   }
 
   stats() {
@@ -119,6 +125,7 @@ export class LocalHost {
   }
 
   stop() {
+    this._stopped = true;
     this._pump?.stop();
   }
 

@@ -35,15 +35,19 @@ export function planesOf(format, width, height) {
   let offset = 0;
   return FORMATS[format].map(([channels, across, down]) => {
     const plane = { offset, channels, width: Math.ceil(width / across), height: Math.ceil(height / down) };
-    offset += channels * plane.width * plane.height;
+    offset += bytesOf(plane);
     return plane;
   });
 }
 
 const isColor = (format) => FORMATS[format].length === 1;
 
-function byteCount(format, width, height) {
-  return planesOf(format, width, height).reduce((sum, plane) => sum + plane.channels * plane.width * plane.height, 0);
+const bytesOf = ({ channels, width, height }) => channels * width * height;
+
+/** Memory for all planes. */
+function memoryFor(planes) {
+  const last = planes.at(-1);
+  return new Uint8Array(last.offset + bytesOf(last));
 }
 
 /**
@@ -57,11 +61,9 @@ export async function readFrame(frame) {
   }
   const format = frame.format ?? "RGBA";
   const { width, height } = frame.visibleRect;
-  const data = new Uint8Array(byteCount(format, width, height));
-  const layout = planesOf(format, width, height).map((plane) => ({
-    offset: plane.offset,
-    stride: plane.channels * plane.width,
-  }));
+  const planes = planesOf(format, width, height);
+  const data = memoryFor(planes);
+  const layout = planes.map((plane) => ({ offset: plane.offset, stride: plane.channels * plane.width }));
   await frame.copyTo(data, frame.format === null ? { layout, format } : { layout });
   const { timestamp, duration, rotation, flip } = frame;
   // Frames are made with the size before they are turned, and tell the size after it.
@@ -107,11 +109,10 @@ export class PictureTools {
   enlarge(picture, width, height) {
     if (width === picture.width && height === picture.height) return picture;
     const { format, meta } = picture;
-    const data = new Uint8Array(byteCount(format, width, height));
     const large = planesOf(format, width, height);
+    const data = memoryFor(large);
     planesOf(format, picture.width, picture.height).forEach((plane, i) => {
-      const bytes = plane.channels * plane.width * plane.height;
-      const count = large[i].channels * large[i].width * large[i].height;
+      const [bytes, count] = [bytesOf(plane), bytesOf(large[i])];
       // Chroma at half the width lies on the left one of its two luma samples, but for full range.
       const leftSited = plane.width < picture.width && !meta.colorSpace?.fullRange;
       const at = this._room(bytes + count);

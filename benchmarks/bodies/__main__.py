@@ -1,0 +1,166 @@
+"""Search over the bodies of `keen`: quality against milliseconds.
+
+    python -m benchmarks.bodies --steps 0                                  # the times alone, some four minutes
+    python -m benchmarks.bodies --data DIR --bank banks/keen --steps 1500  # then training, resumed where it stopped
+
+Times are of INT8 models with random weights, side by side with `keen`'s body in OpenVINO, and are measured once;
+--again measures anew. Trained are the bodies near the budgets, all from scratch on the same batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from benchmarks.bodies.report import draw, markdown
+from benchmarks.bodies.shapes import KEEN, candidates, shapes
+from benchmarks.latency import Latency, measure, random_model
+from benchmarks.machine import describe
+from keenframe.cli.bench import parse_size
+from keenframe.errors import KeenframeError
+from keenframe_train.cli.options import judged_on, launched
+from keenframe_train.data.bank import Bank, open_bank
+from keenframe_train.data.validation import Sample
+from keenframe_train.errors import TrainError
+from keenframe_train.files import replacing, write_text
+from keenframe_train.loop import fit
+from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.network import parameters
+from keenframe_train.progress import progress
+from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
+
+KINDS = ("r1", "r2", "r3", "call-half")
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+def time_all(
+    configs: dict[str, KeenConfig], width: int, height: int, threads: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Name, shape, parameters, file size and time of every body."""
+    with tempfile.TemporaryDirectory() as scratch, progress() as bar:
+        files = {name: Path(scratch) / f"{index}.onnx" for index, name in enumerate(configs)}
+        row = bar.add_task("models", total=len(configs), note="")
+        for name, config in configs.items():
+            bar.update(row, note=name)
+            random_model(config, files[name])
+            bar.advance(row)
+        bar.stop()
+        times = measure(files, KEEN, width, height, threads, rounds)
+        return [
+            {
+                "name": name, "shape": asdict(config), "parameters": parameters(Keen(config)),
+                "size_bytes": files[name].stat().st_size, **asdict(times[name]),
+            }
+            for name, config in configs.items()
+        ]  # fmt: skip
+
+
+def recipe_of(name: str, config: KeenConfig, steps: int) -> Recipe:
+    """`keen`'s own control with another body and few steps."""
+    return dataclasses.replace(
+        load_recipe("keen").control(), name=f"body {name}", network=NetworkSpec("keen", asdict(config)), steps=steps,
+        warmup=min(200, steps // 4), rate=1e-3, validate_every=steps, save_every=250, description="",
+    )  # fmt: skip
+
+
+def train(
+    name: str, config: KeenConfig, steps: int, bank: Bank, samples: list[Sample], runs: Path
+) -> dict[str, float]:
+    """Gains in dB, per kind, after so many steps from scratch; a finished run is not run again."""
+    fabric = launched("auto")
+    result = fit(
+        recipe_of(name, config, steps), bank, samples, runs / f"{name.replace(' ', '-')}-{steps}", fabric=fabric,
+        workers=0,
+    )  # fmt: skip
+    return result.gains
+
+
+@app.command()
+def bodies(
+    data: Annotated[Path | None, typer.Option(help="Folder with val/ inside; training needs it.")] = None,
+    bank: Annotated[Path, typer.Option(help="Folder of keen's pairs.")] = Path("banks/keen"),
+    steps: Annotated[
+        int, typer.Option(min=0, help="Steps of training of each candidate; 0: times alone.")
+    ] = 1500,
+    points: Annotated[int, typer.Option(min=1, help="Candidates for each budget.")] = 3,
+    limit: Annotated[int | None, typer.Option(min=1, help="Bodies to time [all].")] = None,
+    size: Annotated[str, typer.Option(help="1080p or WIDTHxHEIGHT.")] = "1080p",
+    threads: Annotated[int, typer.Option(min=1, help="Of the times.")] = 2,
+    training_threads: Annotated[int, typer.Option(min=1, help="Of the training.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of four frames each.")] = 8,
+    again: Annotated[bool, typer.Option("--again", help="Measure times anew.")] = False,
+    runs: Annotated[Path, typer.Option(help="Folder of the candidates' runs.")] = Path("runs/bodies"),
+    out: Annotated[Path, typer.Option(help="Folder for bodies.json, .md and .png.")] = Path(
+        "benchmarks/results/bodies"
+    ),
+) -> None:
+    """Time every body, train those near the budgets, and draw quality against milliseconds."""
+    if steps and data is None:
+        raise TrainError("training needs --data with a folder of pictures; --steps 0 measures times alone")
+    width, height = parse_size(size)
+    configs = dict(list(shapes().items())[:limit])
+    about = {"size": [width, height], "threads": threads}
+    card = out / "bodies.json"
+    old = json.loads(card.read_text()) if card.exists() else {}
+    fresh = (
+        again
+        or old.get("about") != about
+        or [row["name"] for row in old["bodies"]][: len(configs)] != list(configs)
+    )
+    if fresh:
+        rows = time_all(configs, width, height, threads, rounds)
+        old = {"about": about, "machine": describe(threads)}
+    else:
+        rows = old["bodies"]
+    _write(out, old, rows, steps)
+    if steps and data is not None:
+        torch.set_num_threads(training_threads)
+        times = {row["name"]: Latency(row["time_ms"], row["ratio"]) for row in rows}
+        samples, pairs = judged_on(load_recipe("keen"), data), open_bank(bank)
+        known = {row["name"]: row for row in rows}
+        for name, config in candidates(configs, times, points).items():
+            gains = train(name, config, steps, pairs, samples, runs)
+            # With branches or without, a body costs the same: it is the same once it is folded.
+            base = known[name] if name in known else known[KEEN]
+            row = known.setdefault(name, {**base, "name": name, "shape": asdict(config)})
+            row |= {"gains": gains, "mean_gain": fmean(gains[kind] for kind in KINDS), "steps": steps}
+            _write(out, old, list(known.values()), steps)
+    print((out / "bodies.md").read_text())
+
+
+def _write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]], steps: int) -> None:
+    machine, (width, height) = about["machine"], about["about"]["size"]
+    caption = (
+        f"{width}x{height}, INT8, {machine['threads']} threads, {machine['cpu']}, network alone; {steps} steps of "
+        "training each, 24 windows a kind"
+    )
+    write_text(out / "bodies.json", json.dumps({**about, "bodies": rows}, indent=1) + "\n")
+    write_text(out / "bodies.md", markdown(rows, KINDS, f"{caption}."))
+    if any(row.get("mean_gain") is not None for row in rows):
+        with replacing(out / "bodies.png") as file:
+            draw(rows, caption).savefig(file, format="png", dpi=110)
+
+
+def main() -> None:
+    """Entry point: errors that have an explanation are one line."""
+    try:
+        app()
+    except (KeenframeError, TrainError) as error:
+        print(f"benchmarks.bodies: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("benchmarks.bodies: interrupted; run the same command again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

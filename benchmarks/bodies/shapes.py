@@ -1,0 +1,93 @@
+"""The shapes that are searched, and those of them that are worth training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from benchmarks.latency import WHOLE_FRAME, Latency
+from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.network import parameters
+
+KEEN, NANO = "keen", "keen-nano"
+BUDGETS = {"nano": 120, "small": 60, "base": 30}  # frames a second at 1080p
+# A network that leaves more than this of its budget unused is no candidate for it.
+LEAST = 0.6
+MOST_PARAMETERS = 460_000  # what an INT8 file of 500 kB holds
+BRANCHES = "+1x1"
+
+
+def shapes(scale: int = 1) -> dict[str, KeenConfig]:
+    """All bodies by name; those of `keen` and `keen-nano` first."""
+    first = {KEEN: KeenConfig(scale, 32, 64, 3), NANO: KeenConfig(scale, 16, 32, 3)}
+    others: list[KeenConfig] = []
+    for head in (16, 24, 32, 48):
+        for trunk in (2 * head, 3 * head):
+            for blocks in (2, 3, 4):
+                for share in (0.75, 1.0):
+                    inner = max(16, round(share * trunk / 16) * 16)
+                    widths = (inner,) * blocks if inner < trunk else ()
+                    others.append(KeenConfig(scale, head, trunk, blocks, inner=widths))
+    # A trunk at the head's own size, and one at a sixteenth of the picture's.
+    for stride, head, trunk, blocks in (
+        (1, 24, 24, 3),
+        (1, 32, 32, 2),
+        (1, 32, 32, 4),
+        (4, 32, 96, 3),
+        (4, 32, 128, 4),
+    ):
+        others.append(KeenConfig(scale, head, trunk, blocks, stride=stride))
+    return first | {name_of(config): config for config in others if config not in first.values()}
+
+
+def name_of(config: KeenConfig) -> str:
+    """ "h32 t64 i48 b3": head, trunk and inner channels, blocks; "r4" or "r16" where a trunk position has that edge."""
+    inner = f" i{config.inner[0]}" if config.inner else ""
+    edge = f" r{4 * config.stride}" if config.stride != 2 else ""
+    return f"h{config.head} t{config.trunk}{inner} b{config.blocks}{edge}"
+
+
+def budget_ms(budget: str) -> float:
+    """What a network alone may take of a frame at that budget."""
+    return 1000 / BUDGETS[budget] / WHOLE_FRAME
+
+
+def candidates(
+    configs: Mapping[str, KeenConfig], times: Mapping[str, Latency], points: int
+) -> dict[str, KeenConfig]:
+    """What to train: `keen`, `keen-nano`, `keen` with branches, and for each budget the `points` largest bodies that
+    keep to it, use most of it, and fit a file of 500 kB.
+    """
+    chosen = {KEEN: configs[KEEN], NANO: configs[NANO]}
+    chosen[KEEN + BRANCHES] = replace(configs[KEEN], branches=True)
+    for budget in BUDGETS:
+        limit = budget_ms(budget)
+        near = {
+            name: parameters(Keen(config))
+            for name, config in configs.items()
+            if LEAST * limit <= times[name].time_ms <= limit
+        }
+        near = {name: count for name, count in near.items() if count <= MOST_PARAMETERS}
+        largest = sorted(near, key=near.__getitem__, reverse=True)
+        chosen |= {name: configs[name] for name in largest[:points]}
+    return chosen
+
+
+def edge_of(rows: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Names on the Pareto edge of (ms, dB), the fastest first: whatever is faster than one of them is worse."""
+    best, found = float("-inf"), []
+    for name, (_, quality) in sorted(rows.items(), key=lambda item: (item[1][0], -item[1][1])):
+        if quality > best:
+            best = quality
+            found.append(name)
+    return found
+
+
+def sizes(rows: Mapping[str, tuple[float, float]]) -> dict[str, str]:
+    """The best body within each budget, where there is one."""
+    found = {}
+    for budget in BUDGETS:
+        inside = [name for name, (time_ms, _) in rows.items() if time_ms <= budget_ms(budget)]
+        if inside:
+            found[budget] = max(inside, key=lambda name: rows[name][1])
+    return found

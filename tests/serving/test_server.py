@@ -1,0 +1,123 @@
+"""Slow and many clients, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from keenframe.serving import server
+from keenframe.serving.guard import Guard, page_headers
+from keenframe.serving.requests import Refused, read_body, refusal_response
+from servers import connect, running, talk
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Door(Guard):
+    def check(self, scope: Scope) -> Response | None:
+        if scope["path"] == "/refused":
+            raise Refused(403, "no", "not here", wait_s=2.4)
+        return PlainTextResponse("of the door") if scope["path"] == "/door" else None
+
+
+async def hello(request: Request) -> Response:
+    return PlainTextResponse("hello", headers={"Cache-Control": "private"})
+
+
+async def body(request: Request) -> Response:
+    return PlainTextResponse(await read_body(request, 1000, 0.3))
+
+
+async def endless(request: Request) -> Response:
+    await asyncio.sleep(3600)
+    raise AssertionError
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server with short waits, for five connections of an address."""
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
+    monkeypatch.setattr(server, "REFUSED_BODY_S", 0.4)
+    routes = [Route("/", hello), Route("/body", body, methods=["POST"]), Route("/endless", endless)]
+    app = Starlette(routes=routes, exception_handlers={Refused: refusal_response})
+    with running(Door(app, page_headers({}), limit_s=1.0), per_address=5) as address:
+        yield address
+
+
+def post(path: str, length: int) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def test_every_answer_has_the_headers(url: str) -> None:
+    with_close = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    for path, status in (("/", 200), ("/door", 200), ("/refused", 403), ("/nothing", 404)):
+        answer = talk(url, with_close.replace(b"/", path.encode(), 1)).decode().lower()
+        assert answer.startswith(f"http/1.1 {status}")
+        assert "default-src 'none'" in answer and "camera=()" in answer
+        assert ("cache-control: private" in answer) == (path == "/") and "server:" not in answer
+    refused = talk(url, with_close.replace(b"/", b"/refused", 1))
+    assert b'{"error":"not here"}' in refused and b"retry-after: 2\r\n" in refused
+
+
+def test_who_never_ends_his_head_is_cut_off(url: str) -> None:
+    assert talk(url, b"") == b""
+    assert talk(url, b"GET / HTTP/1.1\r\nHost: x\r\n") == b""
+    # Also on a connection that has been answered once.
+    with connect(url) as slow:
+        slow.sendall(GET)
+        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.sendall(b"GET / HT")
+        assert b"HTTP/1.1" not in slow.recv(4096)
+
+
+def test_who_never_ends_his_body_is_cut_off(url: str) -> None:
+    assert talk(url, post("/body", 50) + b"{").startswith(b"HTTP/1.1 408")
+    assert b" 400 " in talk(url, post("/body", -1))
+
+
+def test_what_is_sent_on_after_a_refusal_is_read_for_a_while(url: str) -> None:
+    """The answer arrives, however much is still coming, and who trickles on is cut off."""
+    assert b" 413 " in talk(
+        url, post("/body", 3000) + bytes(3000) + GET.replace(b"x", b"x\r\nConnection: close")
+    )
+    with connect(url) as slow:
+        slow.sendall(post("/refused", 1_000_000) + b"x")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 403")
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                slow.sendall(b"x")
+                slow.settimeout(0.05)
+                try:
+                    if not slow.recv(1):
+                        raise ConnectionResetError
+                except TimeoutError:
+                    continue
+
+
+def test_an_answer_that_takes_too_long_is_given_up(url: str) -> None:
+    assert talk(url, GET.replace(b"/", b"/endless", 1)).startswith(b"HTTP/1.1 408")
+
+
+def test_heads_are_bounded(url: str) -> None:
+    assert b" 400 " in talk(url, b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000)
+
+
+def test_connections_of_one_address_are_bounded(url: str) -> None:
+    held = [connect(url) for _ in range(12)]
+    closed = 0
+    for connection in held:
+        try:
+            connection.sendall(GET)
+            closed += not connection.recv(4096)
+        except (ConnectionResetError, BrokenPipeError):
+            closed += 1
+    assert closed == 7
+    for connection in held:
+        connection.close()

@@ -1,0 +1,102 @@
+"""The search over bodies and the curve of pruned runs: what is chosen, and whole small runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.bodies.__main__ import app as bodies
+from benchmarks.bodies.shapes import BRANCHES, KEEN, NANO, budget_ms, candidates, edge_of, shapes, sizes
+from benchmarks.latency import Latency, measure, random_model
+from benchmarks.pruning import app as pruning
+from typer.testing import CliRunner
+
+from keenframe.zoo.spec import load_spec
+from keenframe_train.checkpoint import load_checkpoint, save_checkpoint
+from keenframe_train.data.bank import build_bank
+from keenframe_train.data.folders import train_and_validation
+from keenframe_train.data.presets import mix
+from keenframe_train.errors import TrainError
+from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.nets.network import parameters
+
+from .test_cli_export import KEEN as TINY
+from .test_cli_export import run_of
+
+
+def test_the_edge_and_the_sizes() -> None:
+    rows = {"a": (5.0, 1.0), "b": (6.0, 0.9), "c": (10.0, 1.5), "d": (20.0, 1.5), "e": (40.0, 2.0)}
+    assert edge_of(rows) == ["a", "c", "e"]
+    assert sizes(rows) == {"nano": "a", "small": "c", "base": "c"}
+    assert budget_ms("small") == pytest.approx(14.0, abs=0.1)
+
+
+def test_candidates_keep_to_their_budgets() -> None:
+    configs = shapes()
+    assert len(set(configs.values())) == len(configs) and configs[KEEN] == KeenConfig(1, 32, 64, 3)
+    # As if a million parameters took 50 ms.
+    counts = {name: parameters(Keen(config)) for name, config in configs.items()}
+    times = {name: Latency(count / 2e4, 1.0) for name, count in counts.items()}
+    chosen = candidates(configs, times, 2)
+    assert {KEEN, NANO, KEEN + BRANCHES} <= set(chosen) and chosen[KEEN + BRANCHES].branches
+    for name in set(chosen) - {KEEN, NANO, KEEN + BRANCHES}:
+        assert counts[name] <= 460_000
+        limit = min(budget_ms(b) for b in ("nano", "small", "base") if times[name].time_ms <= budget_ms(b))
+        assert times[name].time_ms >= 0.6 * limit
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_random_models_are_models(scale: int, tmp_path: Path) -> None:
+    random_model(KeenConfig(scale, 8, 16, 1, inner=(8,)), tmp_path / "one.onnx")
+    random_model(KeenConfig(scale, 8, 16, 2, stride=1, branches=True), tmp_path / "two.onnx")
+    files = {name: tmp_path / f"{name}.onnx" for name in ("one", "two")}
+    assert load_spec(files["one"]).precision == "int8"
+    found = measure(files, "one", 96, 64, threads=1, rounds=2, frames=1)
+    assert found["one"].ratio == 1 and found["two"].time_ms > 0 and found["two"].ratio > 0
+
+
+def test_a_small_search(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train, _ = train_and_validation(data)
+    build_bank(Path("banks/keen"), train, mix("keen"), 16, size=160, workers=1)
+    call = ["--limit", "3", "--size", "128x64", "--threads", "1", "--rounds", "1", "--out", "out"]
+    times = CliRunner().invoke(bodies, [*call, "--steps", "0"], catch_exceptions=False)
+    assert (
+        times.exit_code == 0
+        and "| keen-nano | 75,840 |" in times.output
+        and not Path("out/bodies.png").exists()
+    )
+    before = {
+        row["name"]: row["time_ms"] for row in json.loads(Path("out/bodies.json").read_text())["bodies"]
+    }
+    done = CliRunner().invoke(bodies, [*call, "--steps", "1", "--data", str(data)], catch_exceptions=False)
+    assert (
+        done.exit_code == 0 and "keen+1x1" in done.output and Path("out/bodies.png").stat().st_size > 10_000
+    )
+    after = {row["name"]: row for row in json.loads(Path("out/bodies.json").read_text())["bodies"]}
+    assert all(after[name]["time_ms"] == time_ms for name, time_ms in before.items())  # measured once
+    assert "mean_gain" in after[KEEN] and after[KEEN + BRANCHES]["shape"]["branches"]
+    with pytest.raises(TrainError, match="training needs --data"):
+        CliRunner().invoke(bodies, [*call, "--steps", "1"], catch_exceptions=False)
+
+
+def test_the_curve_of_pruned_runs(tmp_path: Path) -> None:
+    gains = {"r1": 1.0, "r2": 2.0}
+    for name, inner in (("whole", []), ("half", [4])):
+        options = {**TINY.network.options, "inner": inner}
+        recipe = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, options=options))
+        run = run_of(recipe, tmp_path / name, 1)
+        save_checkpoint(run / "best.pt", {**load_checkpoint(run / "best.pt"), "gains": gains})
+    save_checkpoint(
+        tmp_path / "half/pruned.pt",
+        {**load_checkpoint(tmp_path / "half/best.pt"), "gains": {"r1": 0.5, "r2": 1}},
+    )
+    call = [str(tmp_path / "whole"), str(tmp_path / "half"), "--size", "64x64", "--threads", "1", "--rounds", "1",
+            "--out", str(tmp_path / "out")]  # fmt: skip
+    done = CliRunner().invoke(pruning, [*call, "--kind", "r1", "--kind", "r2"], catch_exceptions=False)
+    assert done.exit_code == 0 and "| half | 4 (50%) |" in done.output and "+1.00 (+0.50)" in done.output
+    assert (tmp_path / "out/pruning.png").stat().st_size > 10_000
+    with pytest.raises(TrainError, match="not judged on call-half, r3"):
+        CliRunner().invoke(pruning, call, catch_exceptions=False)
