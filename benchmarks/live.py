@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ import psutil
 import typer
 
 from keenframe.cli.bench import parse_size
-from keenframe.engines.cpu import cpu_name, usable_cores
+from keenframe.engines.cpu import machine, usable_cores
 from keenframe.errors import KeenframeError
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.pipeline import Pipeline
@@ -126,7 +125,7 @@ def soak(given: argparse.Namespace) -> dict[str, Any]:
     )
     per_second = np.diff(counts) / np.diff(times_s)
     return {
-        "machine": {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()},
+        "machine": machine(),
         "input": last["input"],
         "target_fps": given.fps,
         "busy_processes_beside": loaders,

@@ -9,7 +9,6 @@ the runs' shapes, measured side by side in OpenVINO.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +21,10 @@ from matplotlib.figure import Figure
 from benchmarks.latency import Latency, measure, random_model
 from benchmarks.machine import describe
 from keenframe.cli.bench import parse_size
-from keenframe.errors import KeenframeError
 from keenframe_train.checkpoint import load_checkpoint
+from keenframe_train.cli import run as run_command
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.markdown import DASH, wide_table
 from keenframe_train.export.package import load_network
 from keenframe_train.figures import COLORS
 from keenframe_train.files import replacing, write_text
@@ -84,26 +84,31 @@ def read_points(runs: list[Path], width: int, height: int, threads: int, rounds:
 def table(points: list[Point], kinds: list[str], caption: str) -> str:
     """Markdown: a line for each run."""
     first = points[0]
-    lines = [
-        f"{caption}. Gains over the input in dB, in brackets straight after pruning; INT8 by fine-tuning.\n",
-        "| run | inner channels | parameters | INT8 file, kB | ms | to the whole network | "
-        + " | ".join(f"{kind}, dB" for kind in kinds)
-        + " | mean change | INT8 |",
-        "|" + " --- |" * (8 + len(kinds)),
-    ]
+    heads = ["run", "inner channels", "parameters", "INT8 file, kB", "ms", "to the whole network"]
+    heads += [*(f"{kind}, dB" for kind in kinds), "mean change", "INT8"]
+    lines = []
     for point in points:
         cells = [
             f"{point.gains[kind]:+.2f}" + (f" ({point.cut[kind]:+.2f})" if point.cut else "")
             for kind in kinds
         ]
         change = mean_gain(point.gains, kinds) - mean_gain(first.gains, kinds)
-        int8 = f"{mean_gain(point.int8, kinds) - mean_gain(point.gains, kinds):+.3f}" if point.int8 else "—"
+        int8 = f"{mean_gain(point.int8, kinds) - mean_gain(point.gains, kinds):+.3f}" if point.int8 else DASH
         lines.append(
-            f"| {point.name} | {'+'.join(map(str, point.inner))} ({point.kept:.0%}) | {point.parameters:,} | "
-            f"{point.size_bytes / 1e3:.0f} | {point.latency.time_ms:.1f} | {point.latency.ratio:.2f} | "
-            f"{' | '.join(cells)} | {change:+.3f} | {int8} |"
+            [
+                point.name,
+                f"{'+'.join(map(str, point.inner))} ({point.kept:.0%})",
+                f"{point.parameters:,}",
+                f"{point.size_bytes / 1e3:.0f}",
+                f"{point.latency.time_ms:.1f}",
+                f"{point.latency.ratio:.2f}",
+                *cells,
+                f"{change:+.3f}",
+                int8,
+            ]
         )
-    return "\n".join(lines) + "\n"
+    words = "Gains over the input in dB, in brackets straight after pruning; INT8 by fine-tuning."
+    return f"{caption}. {words}\n\n{wide_table(heads, lines)}"
 
 
 def mean_gain(gains: dict[str, float], kinds: list[str]) -> float:
@@ -190,14 +195,5 @@ def pruning(
     print(text)
 
 
-def main() -> None:
-    """Entry point: errors that have an explanation are one line."""
-    try:
-        app()
-    except (KeenframeError, TrainError) as error:
-        print(f"benchmarks.pruning: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    run_command(app, "benchmarks.pruning")

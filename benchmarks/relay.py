@@ -24,11 +24,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import sys
 import time
 from collections import Counter
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browser import browser
-from keenframe.engines.cpu import cpu_name, usable_cores
+from keenframe.engines.cpu import machine
+from keenframe.engines.select import versions
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.stats import Stats
 from keenframe.media.files import check_output, write_text
@@ -270,10 +269,9 @@ def main() -> None:
     if given.json_file is not None:
         check_output(given.json_file, overwrite=True)  # rather than after minutes of measuring
     rows = measure(given)
-    machine = {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
-    versions = {name: version(name) for name in ("aiortc", "av", "openvino", "onnxruntime")}
+    used = versions(("aiortc", "av", "openvino", "onnxruntime"))
     if given.json_file is not None:
-        report = {"machine": machine, "versions": versions, "halved": not given.whole, **rows}
+        report = {"machine": machine(), "versions": used, "halved": not given.whole, **rows}
         write_text(given.json_file, json.dumps(report, indent=1) + "\n")
         print(f"written: {given.json_file}")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,7 @@ from benchmarks.bodies.shapes import KEEN, candidates, shapes
 from benchmarks.latency import Latency, measure, random_model
 from benchmarks.machine import describe
 from keenframe.cli.bench import parse_size
-from keenframe.errors import KeenframeError
+from keenframe_train.cli import run
 from keenframe_train.cli.options import judged_on, launched
 from keenframe_train.data.bank import Bank, open_bank
 from keenframe_train.data.validation import Sample
@@ -159,17 +158,5 @@ def _write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]], steps: 
             draw(rows, caption).savefig(file, format="png", dpi=110)
 
 
-def main() -> None:
-    """Entry point: errors that have an explanation are one line."""
-    try:
-        app()
-    except (KeenframeError, TrainError) as error:
-        print(f"benchmarks.bodies: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("benchmarks.bodies: interrupted; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
-
-
 if __name__ == "__main__":
-    main()
+    run(app, "benchmarks.bodies")

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.bodies.shapes import BUDGETS, budget_ms, edge_of, sizes
+from keenframe_train.evaluate.markdown import wide_table
 from keenframe_train.figures import COLORS
 
 
@@ -22,27 +23,28 @@ def markdown(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str], caption: s
     """The trained bodies with what they reached, then the times of all."""
     trained = placed(rows)
     edge, chosen = edge_of(trained), {name: size for size, name in sizes(trained).items()}
-    lines = [f"{caption}\n"]
+    heads = ["parameters", "INT8 file, kB", "ms", "to keen"]
+    ordered = sorted(rows, key=lambda r: r["time_ms"])
+    parts = [f"{caption}\n"]
     if trained:
-        lines += [
-            "| body | parameters | INT8 file, kB | ms | to keen | " + " | ".join(f"{k}, dB" for k in kinds)
-            + " | mean | on the edge |",
-            "|" + " --- |" * (7 + len(kinds)),
-        ]  # fmt: skip
-        for row in sorted((r for r in rows if r["name"] in trained), key=lambda r: r["time_ms"]):
+        lines = []
+        for row in (row for row in ordered if row["name"] in trained):
             name = row["name"]
-            gains = " | ".join(f"{row['gains'][kind]:+.2f}" for kind in kinds)
+            gains = [f"{row['gains'][kind]:+.2f}" for kind in kinds]
             mark = f"**{chosen[name]}**" if name in chosen else "yes" if name in edge else ""
-            lines.append(f"| {name} | {_cost(row)} | {gains} | {row['mean_gain']:+.3f} | {mark} |")
-        lines.append("")
-    lines += ["| all bodies | parameters | INT8 file, kB | ms | to keen |", "|" + " --- |" * 5]
-    lines += [f"| {row['name']} | {_cost(row)} |" for row in sorted(rows, key=lambda r: r["time_ms"])]
-    return "\n".join(lines) + "\n"
+            lines.append([name, *_cost(row), *gains, f"{row['mean_gain']:+.3f}", mark])
+        titles = ["body", *heads, *(f"{kind}, dB" for kind in kinds), "mean", "on the edge"]
+        parts.append(wide_table(titles, lines))
+    parts.append(wide_table(["all bodies", *heads], [[row["name"], *_cost(row)] for row in ordered]))
+    return "\n".join(parts)
 
 
-def _cost(row: Mapping[str, Any]) -> str:
+def _cost(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        f"{row['parameters']:,} | {row['size_bytes'] / 1e3:.0f} | {row['time_ms']:.1f} | {row['ratio']:.2f}"
+        f"{row['parameters']:,}",
+        f"{row['size_bytes'] / 1e3:.0f}",
+        f"{row['time_ms']:.1f}",
+        f"{row['ratio']:.2f}",
     )
 
 

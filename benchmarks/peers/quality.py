@@ -113,10 +113,11 @@ def measure_all(
 ) -> list[dict[str, Any]]:
     """Every picture under every degradation by every method; what the run's journal holds is not done again."""
     tasks = [(file, kind) for file in files for kind in kinds]
+    digests = {file.path: _digest(file.path) for file in files}
     with progress() as bar:
         row = bar.add_task("quality", total=len(tasks), note="")
         for file, kind in tasks:
-            digest = _digest(file.path)
+            digest = digests[file.path]
             if not run.known(kind, item_name(file), digest):
                 bar.update(row, note=f"{file.path.name} {kind}")
                 case = make_case(file, kind)

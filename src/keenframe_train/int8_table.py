@@ -21,11 +21,12 @@ from keenframe_train.data.bank import Bank
 from keenframe_train.data.validation import Sample, luma_plane
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.judge import CEILING_DB
+from keenframe_train.evaluate.markdown import DASH, wide_table
 from keenframe_train.export.onnx_file import to_graph
 from keenframe_train.export.package import load_rounded, mean_psnr, simplify, store_int8
 from keenframe_train.export.plain import halved, to_int8_graph, to_rgb_graph
 from keenframe_train.export.plain_int8 import luma_psnr, quantize_plain
-from keenframe_train.export.quantize import Pair, quantize
+from keenframe_train.export.quantize import quantize
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
@@ -78,14 +79,13 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
     none of them in the bank.
     """
     network, _ = load_any(run / "best.pt")
-    chosen = np.random.default_rng(0).choice(len(bank), min(frames, len(bank)), replace=False)
-    chosen.sort()
+    pairs = bank.calibration(frames)
     if isinstance(network, Keen):
-        graphs = _keen(network, run / "int8.pt", bank, chosen, sweeps)
+        graphs = _keen(network, run / "int8.pt", pairs, sweeps)
         found = {way: mean_psnr(graph.SerializeToString(), samples) for way, graph in graphs}
     else:
         multiple = int(network.size_multiple)
-        graphs = _lab(network, run / "int8.pt", bank, chosen, sweeps)
+        graphs = _lab(network, run / "int8.pt", pairs, sweeps)
         found = {way: luma_psnr(graph.SerializeToString(), samples, multiple) for way, graph in graphs}
     floating = found.pop("float")
     change = {way: {kind: own[kind] - floating[kind] for kind in own} for way, own in found.items()}
@@ -93,11 +93,10 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
 
 
 def _keen(
-    network: Keen, tuned: Path, bank: Bank, chosen: np.ndarray, sweeps: int
+    network: Keen, tuned: Path, pairs: list[Sample], sweeps: int
 ) -> Iterable[tuple[str, onnx.ModelProto]]:
     simplify(network)
     graph = to_graph(network)
-    pairs = [Pair(bank.degraded[i], bank.pristine[i], bank.conditions[i]) for i in chosen]
     yield "float", graph
     yield WAYS[0], quantize(graph, pairs, sweeps=0)
     yield WAYS[1], quantize(graph, pairs, sweeps=sweeps)
@@ -105,12 +104,9 @@ def _keen(
 
 
 def _lab(
-    network: nn.Module, tuned: Path, bank: Bank, chosen: np.ndarray, sweeps: int
+    network: nn.Module, tuned: Path, pairs: list[Sample], sweeps: int
 ) -> Iterable[tuple[str, onnx.ModelProto]]:
     graph, multiple = to_rgb_graph(halved(network)), int(network.size_multiple)
-    pairs = [
-        Sample("pair", "", str(i), bank.degraded[i], bank.pristine[i], bank.conditions[i]) for i in chosen
-    ]
     yield "float", graph
     yield WAYS[0], quantize_plain(graph, pairs, multiple)
     yield WAYS[1], quantize_plain(graph, pairs, multiple, sweeps=sweeps)
@@ -130,15 +126,17 @@ def _inputs(network: nn.Module, samples: list[Sample]) -> dict[str, float]:
 def markdown(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """A table of `Compared` as dictionaries, by the networks' names."""
     lines = [
-        "| network | damage | input | float | " + " | ".join(WAYS) + " |",
-        "|" + " --- |" * (4 + len(WAYS)),
+        [
+            name,
+            kind,
+            f"{row['base'][kind]:.2f} dB" if kind in row["base"] else DASH,
+            f"{floating:.2f} dB",
+            *(f"{row['change'][way][kind]:+.3f}" for way in WAYS),
+        ]
+        for name, row in rows.items()
+        for kind, floating in row["floating"].items()
     ]
-    for name, row in rows.items():
-        for kind, floating in row["floating"].items():
-            base = f"{row['base'][kind]:.2f} dB" if kind in row["base"] else "—"
-            changes = " | ".join(f"{row['change'][way][kind]:+.3f}" for way in WAYS)
-            lines.append(f"| {name} | {kind} | {base} | {floating:.2f} dB | {changes} |")
-    return "\n".join(lines) + "\n"
+    return wide_table(["network", "damage", "input", "float", *WAYS], lines)
 
 
 def read_rows(path: Path) -> dict[str, dict[str, Any]]:

@@ -14,11 +14,10 @@ from keenframe.zoo.store import read_spec
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.images import find_images
-from keenframe_train.data.validation import validation_samples
+from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import check_parity, depth_to_space, run_file
 from keenframe_train.export.package import Exported, export_model
-from keenframe_train.export.quantize import Pair
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.recipe import NetworkSpec, Recipe
 
@@ -51,7 +50,7 @@ def exported(
     kinds = ("r2",) if scale == 1 else (f"x{scale}",)
     samples = validation_samples(find_images(data / "val"), kinds, 1, 128)
     small = bank.degraded[:, ::scale, ::scale]
-    frames = [Pair(small[i], bank.pristine[i], bank.conditions[i]) for i in range(4)]
+    frames = [Sample("pair", "", str(i), small[i], bank.pristine[i], bank.conditions[i]) for i in range(4)]
     return export_model(
         checkpoint(folder, request.param), folder, samples, name="tiny", description="a test",
         training_data="made on the spot", calibration=frames,

@@ -33,6 +33,12 @@ def main() -> NoReturn:
     except KeenframeError as error:
         _show_trace()
         _fail(str(error), 1)
+    except OSError as error:
+        # What nothing closer to it foresaw: a folder that may not be looked into, a full disk.
+        from keenframe.media.files import words
+
+        _show_trace()
+        _fail(words(error), 1)
     except MemoryError:
         _show_trace()
         _fail("out of memory — close other programs, or use smaller pictures", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -53,7 +52,7 @@ def bench(
     """Measure this machine: whole frames, I420 in and out, and the bare network, in the same run."""
     from rich.table import Table
 
-    from keenframe.engines.cpu import cpu_name, usable_cores
+    from keenframe.engines.cpu import cpu_name, machine, usable_cores
     from keenframe.errors import KeenframeError
     from keenframe.media.files import check_output, write_text
 
@@ -91,8 +90,7 @@ def bench(
     if rows:
         console().print(table)
     if json_file is not None:
-        machine = {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
-        content = {"machine": machine, "threads": threads, "frames": frames, "rows": rows}
+        content = {"machine": machine(), "threads": threads, "frames": frames, "rows": rows}
         write_text(json_file, json.dumps(content, indent=2) + "\n")
     for message in failures:
         print(f"keenframe: {message}", file=sys.stderr)

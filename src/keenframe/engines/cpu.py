@@ -66,6 +66,11 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def machine() -> dict[str, str | int]:
+    """What has to stand beside a speed: the processor's name, the cores that can be used, the system."""
+    return {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}
+
+
 @cache
 def _cpuinfo() -> tuple[str, ...]:
     try:

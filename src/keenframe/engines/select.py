@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -146,17 +147,18 @@ def cache_file() -> Path:
 
 
 def _cache_key(names: list[str], spec: ModelSpec, threads: int | None) -> str:
-    versions = [f"{name} {metadata.version(name)}" if _has_metadata(name) else name for name in names]
-    identity = json.dumps([spec.sha256, versions, cpu_name(), os.cpu_count(), threads])
+    libraries = [f"{name} {version}" for name, version in versions(names).items()]
+    identity = json.dumps([spec.sha256, libraries, cpu_name(), os.cpu_count(), threads])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def _has_metadata(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those among these distributions that are installed."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _is_times(value: Any) -> TypeGuard[dict[str, float]]:

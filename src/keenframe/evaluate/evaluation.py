@@ -7,11 +7,11 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from keenframe.engines.cpu import cpu_name
+from keenframe.engines.select import versions
 from keenframe.errors import InputError
 from keenframe.evaluate import extras
 from keenframe.evaluate.material import File, find_files
@@ -189,15 +189,9 @@ def _arguments(
 
 
 def _about(extra: dict[str, str]) -> dict[str, Any]:
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "begun": datetime.date.today().isoformat(),
         "machine": cpu_name(),
         "system": platform.system(),
-        "versions": versions | extra,
+        "versions": versions(_PACKAGES) | extra,
     }

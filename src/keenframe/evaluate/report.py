@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from keenframe.evaluate import page
-from keenframe.evaluate.crops import Crop, choose, choose_failures, data_uri, make_crop
+from keenframe.evaluate.crops import Crop, Pick, choose, choose_failures, data_uri, make_crop
 from keenframe.evaluate.curves import curves
 from keenframe.evaluate.evaluation import Evaluation
 from keenframe.evaluate.measures import MEASURES
@@ -202,7 +202,7 @@ class Report:
         others = [m for m in self._methods if m != self._subject][: _COLUMNS_MAX - 3]
         return [INPUT, *others, self._subject]
 
-    def _crop(self, pick: Any, runner: Runner) -> str:
+    def _crop(self, pick: Pick, runner: Runner) -> str:
         evaluation, record = self._evaluation, pick.record
         file = next(file for file in evaluation.files if file.name == record["name"])
         preset = next(preset for preset in evaluation.presets if preset.name == record["preset"])

@@ -66,6 +66,11 @@ def write_text(path: Path, text: str, overwrite: bool = True) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def words(error: OSError) -> str:
+    """`reason`, with the file that it is about where the system says so."""
+    return f"'{error.filename}': {reason(error)}" if error.filename else reason(error)
+
+
 def reason(error: Exception) -> str:
     """The system's or FFmpeg's words for `error`, with what to do where that is known."""
     text = (getattr(error, "strerror", None) or str(error)).lower()

@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from keenframe.errors import KeenframeError
-from keenframe.media.files import reason
+from keenframe.media.files import words
 from keenframe_train.cli import compress, data, evaluate, export, reproduce, train
 from keenframe_train.errors import TrainError
 
@@ -34,8 +34,7 @@ def run(app: typer.Typer, name: str) -> None:
         _fail(name, str(error))
     except OSError as error:
         # What nothing closer to it foresaw: a folder that may not be read, a full disk.
-        where = f"'{error.filename}': " if error.filename else ""
-        _fail(name, f"{where}{reason(error)}")
+        _fail(name, words(error))
     except (KeyboardInterrupt, SystemExit) as end:
         # Typer makes the second of the first, without a word.
         if isinstance(end, SystemExit) and end.code != 130:

@@ -183,7 +183,6 @@ def _keen(
     """A keen run as a model. frames: calibration pairs for INT8 where none was fine-tuned; 0 for no INT8 file."""
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.package import export_model, load_network
-    from keenframe_train.export.quantize import Pair
     from keenframe_train.recipe import Recipe
 
     network, state = load_network(best)
@@ -191,10 +190,7 @@ def _keen(
     rounded = best.with_name("int8.pt") if frames and best.with_name("int8.pt").exists() else None
     calibration = []
     if frames and rounded is None:
-        bank = open_bank(bank_folder(folder, recipe.bank_name))
-        calibration = [
-            Pair(bank.degraded[i], bank.pristine[i], bank.conditions[i]) for i in bank.picked(frames)
-        ]
+        calibration = open_bank(bank_folder(folder, recipe.bank_name)).calibration(frames)
     description = recipe.description or (
         "Sharpens call frames of any damage at their own size"
         if network.config.scale == 1
@@ -211,8 +207,6 @@ def _lab(
     version: str, source: str,
 ) -> Exported:  # fmt: skip
     """A network of the lab as an RGB model."""
-    from types import SimpleNamespace
-
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.plain import export_plain
     from keenframe_train.nets.load import load_any
@@ -222,11 +216,7 @@ def _lab(
     rounded = load_any(tuned)[0] if frames and tuned.exists() else None
     calibration = []
     if frames and rounded is None:
-        bank = open_bank(bank_folder(folder, recipe.bank_name))
-        calibration = [
-            SimpleNamespace(kind="training", degraded=bank.degraded[i], pristine=bank.pristine[i])
-            for i in bank.picked(frames)
-        ]
+        calibration = open_bank(bank_folder(folder, recipe.bank_name)).calibration(frames)
     measured = {"validation windows, gain in dB": state["gains"], "steps": state["step"]}
     return export_plain(
         network, models, name, judged_on(recipe, data), description=recipe.description, training_data=source,

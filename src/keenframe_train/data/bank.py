@@ -29,6 +29,7 @@ from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.data.presets import Mix
+from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
 from keenframe_train.recipe import Color
@@ -89,6 +90,13 @@ class Bank:
         """Up to `count` items, drawn by lot but always the same ones, in rising order."""
         chosen = np.random.default_rng(0).choice(len(self), min(count, len(self)), replace=False)
         return sorted(chosen.tolist())
+
+    def calibration(self, count: int) -> list[Sample]:
+        """The `picked` pairs, for the ranges of INT8."""
+        return [
+            Sample("pair", "", str(i), self.degraded[i], self.pristine[i], self.conditions[i])
+            for i in self.picked(count)
+        ]
 
     @property
     def color(self) -> Color:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keenframe.errors import InputError
+from keenframe.media.files import check_input
 from keenframe.media.images import FORMAT_OF_SUFFIX
 from keenframe.media.pictures import clear_errors
 from keenframe_train.errors import TrainError
@@ -92,10 +93,11 @@ def draw_file(files: Sequence[ImageFile], index: int, rng: np.random.Generator) 
 def read_rgb(path: Path) -> Uint8:
     """(H, W, 3) uint8 RGB. Raises TrainError for what is no readable picture."""
     try:
+        check_input(path)
         with clear_errors(path), Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except InputError as error:
-        raise TrainError(f"cannot read a picture: {error}") from error
+        raise TrainError(str(error)) from error
 
 
 def random_crop(image: Uint8, size: int, rng: np.random.Generator) -> Uint8:

@@ -27,7 +27,7 @@ from keenframe_train.export.onnx_file import (
     to_graph,
     write_model,
 )
-from keenframe_train.export.quantize import Pair, quantize
+from keenframe_train.export.quantize import quantize
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.network import parameters
@@ -233,7 +233,7 @@ def export_model(
     description: str,
     training_data: str,
     version: str = "1",
-    calibration: Sequence[Pair] = (),
+    calibration: Sequence[Sample] = (),
     rounded: Path | None = None,
     compact: bool = False,
 ) -> Exported:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import nncf
 import numpy as np
@@ -26,6 +25,7 @@ from nncf.quantization.advanced_parameters import (
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from keenframe_train.data.validation import Sample
 from keenframe_train.export.onnx_file import run_session
 from keenframe_train.nets.keen import BLOCK
 from keenframe_train.progress import progress
@@ -36,17 +36,8 @@ _FACTORS = (0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 Feed = dict[str, NDArray]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A training pair to calibrate on: luma planes (H, W) and (sH, sW) uint8, condition (128,) float32."""
-
-    degraded: NDArray[np.uint8]
-    pristine: NDArray[np.uint8]
-    condition: NDArray[np.float32]
-
-
 def quantize(
-    graph: onnx.ModelProto, pairs: Sequence[Pair], keep_float: Sequence[str] = (), sweeps: int = 2
+    graph: onnx.ModelProto, pairs: Sequence[Sample], keep_float: Sequence[str] = (), sweeps: int = 2
 ) -> onnx.ModelProto:
     """Post-training INT8 of a deployed graph.
 
@@ -67,7 +58,7 @@ def quantize(
     return tune_ranges(quantized, lambda trial: restored(trial, pairs), sweeps)
 
 
-def _rows_columns(pair: Pair) -> tuple[int, int]:
+def _rows_columns(pair: Sample) -> tuple[int, int]:
     height, width = pair.pristine.shape
     return height // BLOCK, width // BLOCK
 
@@ -130,7 +121,7 @@ def tune_ranges(
     return tuned
 
 
-def restored(graph: onnx.ModelProto, pairs: Sequence[Pair]) -> float:
+def restored(graph: onnx.ModelProto, pairs: Sequence[Sample]) -> float:
     """Mean PSNR in dB of the graph's output over the pairs; half a code value is the floor of the error."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     values = []

@@ -36,14 +36,10 @@ def ship(
     # Only now: NNCF takes seconds to load.
     from keenframe_train.export.plain import export_plain
 
-    calibration = [
-        Sample("pair", "", str(i), bank.degraded[i], bank.pristine[i], bank.conditions[i])
-        for i in bank.picked(PAIRS)
-    ]
     kind = next(iter(results["quality"]))
     done = export_plain(
         load_any(run)[0], models, recipe.name, samples, description=recipe.description, recipe=recipe.to_card(),
         measured={"validation": results["quality"][kind][ALL]["student"], "budget": results["budget"]},
-        calibration=calibration,
+        calibration=bank.calibration(PAIRS),
     )  # fmt: skip
     return [path for path in (done.float_file, done.int8_file) if path is not None]
