@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, Overwrite, Port, console, extra, warn
+from keenframe.cli.options import Engine, Overwrite, Port, extra, items_bar, warn
 from keenframe.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ def prepare(
     engine: Engine = "auto",
 ) -> None:
     """Pick stimuli, process them, and write a study folder whose files tell nothing to raters."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from keenframe.study.prepare.folder import Preparation
     from keenframe.study.prepare.folder import prepare as make
 
@@ -97,9 +95,7 @@ def prepare(
         questions=tuple(_question(index, text) for index, text in enumerate(ask or [])),
         engine=engine,
     )
-    screen = console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    with items_bar() as progress:
         task = progress.add_task("preparing", total=None)
 
         def show(what: str, done: int, total: int) -> None:
