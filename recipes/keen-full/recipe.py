@@ -1,9 +1,9 @@
 """keen-full: the expert for frames that come at full size from a codec; keen's body, pairs of its own.
 
 keenframe-train fit keen-full --data DIR
-keenframe-train bank keen-full --mix keen-route --items 4000 --data DIR
-keenframe-train export runs/keen --expert runs/keen-full --bank banks/keen-route --data DIR \
-    --out src/keenframe/zoo/models
+keenframe-train prune runs/keen-full --keep 0.5 --data DIR
+
+The rest of the way to the model is in README.md.
 """
 
 from keenframe_train.recipe import NetworkSpec, Recipe
