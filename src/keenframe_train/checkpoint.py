@@ -24,7 +24,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrainError(f"checkpoint '{path}' does not exist") from None
     except Exception as error:
-        what = str(error).partition("\n")[0][:160]  # torch adds paragraphs of advice
+        what = str(error).partition("\n")[0].partition(". ")[0]  # torch adds paragraphs of advice
         raise TrainError(f"'{path}' is no readable checkpoint ({type(error).__name__}: {what})") from error
     if not isinstance(state, dict):
         raise TrainError(
