@@ -78,8 +78,7 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
     none of them in the bank.
     """
     network, _ = load_any(run / "best.pt")
-    chosen = np.random.default_rng(0).choice(len(bank), min(frames, len(bank)), replace=False)
-    chosen.sort()
+    chosen = bank.picked(frames)
     if isinstance(network, Keen):
         graphs = _keen(network, run / "int8.pt", bank, chosen, sweeps)
         found = {way: mean_psnr(graph.SerializeToString(), samples) for way, graph in graphs}
@@ -93,7 +92,7 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
 
 
 def _keen(
-    network: Keen, tuned: Path, bank: Bank, chosen: np.ndarray, sweeps: int
+    network: Keen, tuned: Path, bank: Bank, chosen: list[int], sweeps: int
 ) -> Iterable[tuple[str, onnx.ModelProto]]:
     simplify(network)
     graph = to_graph(network)
@@ -105,7 +104,7 @@ def _keen(
 
 
 def _lab(
-    network: nn.Module, tuned: Path, bank: Bank, chosen: np.ndarray, sweeps: int
+    network: nn.Module, tuned: Path, bank: Bank, chosen: list[int], sweeps: int
 ) -> Iterable[tuple[str, onnx.ModelProto]]:
     graph, multiple = to_rgb_graph(halved(network)), int(network.size_multiple)
     pairs = [
