@@ -65,19 +65,21 @@ def run_call(
     kbps: int = 150,
     fps: int = 30,
     codec: str = "VP8",
+    shrink: int = 1,
     settle_s: float = 8.0,
     wanted: int = 40,
     patience_s: float = 60.0,
 ) -> CallScore:
     """Send luma planes of one size from the page to itself and judge what arrives against them.
 
+    shrink: how much smaller it is sent at most; the browser shrinks it itself as far as the bitrate asks for.
     files: the folder that the page sees as /files. model, load: as `Keenframe.load` takes them.
     """
     height, width = clip[0].shape
     (files / "clip.y").write_bytes(b"".join(plane.tobytes() for plane in clip))
     options = {
         "clip": "/files/clip.y", "width": width, "height": height, "frames": len(clip), "fps": fps, "codec": codec,
-        "kbps": kbps, "settleMs": 1000 * settle_s, "wanted": wanted, "patienceMs": 1000 * patience_s,
+        "kbps": kbps, "shrink": shrink, "settleMs": 1000 * settle_s, "wanted": wanted, "patienceMs": 1000 * patience_s,
     }  # fmt: skip
     stats = page.evaluate(RUN, [model if isinstance(model, str) else list(model), load or {}, options])
     scores = []

@@ -30,8 +30,9 @@ def scene() -> list[Plane]:
 
 
 def test_a_received_call_gains(page: Page, files: Path, scene: list[Plane]) -> None:
-    # Pinned: how many frames a busy machine passes is another matter.
-    score = run_call(page, files, scene, load={"level": 0})
+    # Pinned: how many frames a busy machine passes is another matter. And shrunk, as 30 frames a second at this bitrate
+    # are by the browser: a busy machine sends few frames, which then come clear and at full size.
+    score = run_call(page, files, scene, load={"level": 0}, shrink=2)
     print(score)
     assert score.stats["errors"] == 0 and score.frames == 40
     # As measured: about +1 dB and +0.02.

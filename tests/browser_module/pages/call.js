@@ -57,7 +57,7 @@ function play(clip, { width, height, frames, fps }) {
   };
 }
 
-async function connect(track, codec, kbps) {
+async function connect(track, codec, kbps, shrink) {
   const [near, far] = [new RTCPeerConnection(), new RTCPeerConnection()];
   near.onicecandidate = ({ candidate }) => far.addIceCandidate(candidate);
   far.onicecandidate = ({ candidate }) => near.addIceCandidate(candidate);
@@ -73,6 +73,7 @@ async function connect(track, codec, kbps) {
   await near.setRemoteDescription(far.localDescription);
   const parameters = transceiver.sender.getParameters();
   parameters.encodings[0].maxBitrate = kbps * 1000;
+  parameters.encodings[0].scaleResolutionDownBy = shrink;
   await transceiver.sender.setParameters(parameters);
   return { track: await received, close: () => [near, far].forEach((end) => end.close()) };
 }
@@ -96,9 +97,9 @@ function watch(track, look) {
  * the clip's size, in `window.kept`: [{number, size, before, after}].
  * @returns {Promise<object>} keenframe's stats, and the sizes that arrived
  */
-export async function call(keenframe, { clip, width, height, frames, fps, codec, kbps, settleMs, wanted, patienceMs }) {
+export async function call(keenframe, { clip, width, height, frames, fps, codec, kbps, shrink, settleMs, wanted, patienceMs }) {
   const source = play(new Uint8Array(await (await fetch(clip)).arrayBuffer()), { width, height, frames, fps });
-  const connection = await connect(source.track, codec, kbps);
+  const connection = await connect(source.track, codec, kbps, shrink);
   const handle = keenframe.attach(connection.track, { size: { width, height } });
   const tools = new PictureTools(await compileEngine(`${location.origin}/keenframe/`));
   const begun = performance.now();
