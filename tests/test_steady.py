@@ -150,6 +150,17 @@ def test_what_was_enlarged_is_steadied_more(engine: str, tmp_path: Path, bias: f
     assert np.array_equal(stream, still) != kept
 
 
+def test_a_frame_that_is_known_to_be_enlarged_goes_to_the_first_expert(engine: str, tmp_path: Path) -> None:
+    path = build(tmp_path / "two.onnx", amount=0.05, route=(*([0.0] * 128), 1.0))
+    luma = noise(11)
+    frames = {known: Frame((luma,), "gray", 64, 48, enlarged=known) for known in (None, True, False)}
+    with Sharpener(path, engine=engine, threads=1) as sharpener:
+        results = {known: sharpener.sharpen(frame).luma.astype(int) - luma for known, frame in frames.items()}
+        assert np.array_equal(results[None], results[False])
+        assert np.abs(results[True]).max() > 1 and not np.array_equal(results[True], results[False])
+        assert np.array_equal(sharpener.sharpen(luma).astype(int) - luma, results[None])
+
+
 def test_the_rule_is_linear_and_a_stream_does_not_flap() -> None:
     router = Router(ROUTE)
 
@@ -162,6 +173,9 @@ def test_the_rule_is_linear_and_a_stream_does_not_flap() -> None:
     assert [at(0.9), at(1 + 0.9 * MARGIN), at(1 + 1.1 * MARGIN), at(1 - 0.9 * MARGIN)] == [0, 0, 1, 1]
     router.reset()
     assert at(0.9) == 0
+    # What is known of a frame goes before the rule.
+    for known in (True, False):
+        assert router.expert(np.full(128, 9.0, np.float32), True, known) == int(not known)
     assert Router(None).expert(np.zeros(128, np.float32), True) == 0
 
 

@@ -52,6 +52,8 @@ class Frame:
         rounded up.
     matrix, range: how the code values map to RGB; "bt2020" is carried through but not converted.
     pts, time_base: presentation time is pts * time_base seconds; None where the source has none.
+    enlarged: True when it was enlarged since it was sent, False when it was not; None, the usual case, leaves it to a
+        model of two experts to see which of them it is for.
     """
 
     planes: tuple[Plane, ...]
@@ -62,6 +64,7 @@ class Frame:
     range: Range = "limited"
     pts: int | None = None
     time_base: Fraction | None = None
+    enlarged: bool | None = None
 
     def __post_init__(self) -> None:
         check_planes(self.planes, self.format, self.width, self.height)

@@ -16,10 +16,15 @@ class Router:
         self._weights = None if route is None else np.array(route, np.float32)
         self._expert: int | None = None
 
-    def expert(self, condition: NDArray[np.float32], still: bool) -> int:
-        """0 or 1 for a condition (128,) float32: of a still, or of the stream's next frame."""
+    def expert(self, condition: NDArray[np.float32], still: bool, enlarged: bool | None = None) -> int:
+        """0 or 1 for a condition (128,) float32: of a still, or of the stream's next frame.
+
+        enlarged: what is known of the frame (`Frame.enlarged`); None asks the rule.
+        """
         if self._weights is None:
             return 0
+        if enlarged is not None:
+            return int(not enlarged)
         score = float(self._weights[:-1] @ condition + self._weights[-1])
         if still:
             return int(score > 0)

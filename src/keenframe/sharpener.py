@@ -68,6 +68,8 @@ class Sharpener:
         self._scratch = Scratch()
         self._rgb = RgbPath(self._engine, self._pool, self._scratch) if self.spec.color == "rgb" else None
         self._lock = threading.Lock()
+        # What is known of the frame at hand.
+        self._enlarged: bool | None = None
 
     @property
     def scale(self) -> int:
@@ -107,6 +109,7 @@ class Sharpener:
         with self._lock:
             if self._rgb is not None:
                 return self._rgb.sharpen(x, strength, still)
+            self._enlarged = x.enlarged if isinstance(x, Frame) else None
             if not isinstance(x, Frame):
                 return self._sharpen_plane(x, 8 * x.itemsize, "bt601", strength, still)
             first = self._sharpen_plane(x.planes[0], x.bit_depth, x.matrix, strength, still)
@@ -195,7 +198,7 @@ class Sharpener:
         condition, expert = None, 0
         if self.spec.condition is not None:
             condition = band_statistics(luma) if still else self._condition.update(luma)
-            expert = self._router.expert(condition, still)
+            expert = self._router.expert(condition, still, self._enlarged)
         height, width = self._padded(luma)
         tile = max(height, width)
         if still and height * width > TILED_PIXELS:

@@ -35,8 +35,8 @@ RUN = """async ([model, name, cases, wasm]) => {
   const [planes, expected] = [await bytes(`/files/${name}.in`), await bytes(`/files/${name}.out`)];
   const found = { largest: 0, differing: 0, squares: 0, samples: expected.length };
   let at = 0;
-  for (const { width, height, strength, still } of cases) {
-    const result = engine.run(planes.subarray(at, at + width * height), width, height, strength, { still });
+  for (const { width, height, strength, still, enlarged } of cases) {
+    const result = engine.run(planes.subarray(at, at + width * height), width, height, strength, { still, enlarged });
     for (const value of result) {
       const difference = Math.abs(value - expected[at++]);
       found.largest = Math.max(found.largest, difference);
@@ -55,6 +55,12 @@ class Case:
     plane: Plane
     strength: float = 1.0
     still: bool = False
+    enlarged: bool | None = None
+
+    @property
+    def frame(self) -> Frame:
+        height, width = self.plane.shape
+        return Frame((self.plane,), "gray", width, height, enlarged=self.enlarged)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +88,12 @@ def compare(
     onnx: a float model that lies as MODEL.kfm in `files`, instead of one of the module's own.
     """
     with Sharpener(onnx or f"{model}-float", engine="onnxruntime", threads=1) as sharpener:
-        results = [np.array(sharpener.sharpen(case.plane, case.strength, case.still)) for case in cases]
+        results = [np.array(sharpener.sharpen(c.frame, c.strength, c.still).planes[0]) for c in cases]
     (files / "case.in").write_bytes(b"".join(case.plane.tobytes() for case in cases))
     (files / "case.out").write_bytes(b"".join(result.tobytes() for result in results))
     described = [
-        {"width": c.plane.shape[1], "height": c.plane.shape[0], "strength": c.strength, "still": c.still}
+        {"width": c.frame.width, "height": c.frame.height, "strength": c.strength, "still": c.still}
+        | ({} if c.enlarged is None else {"enlarged": c.enlarged})
         for c in cases
     ]
     address = f"/files/{model}.kfm" if onnx else f"/keenframe/models/{model}.kfm"
@@ -116,6 +123,11 @@ def test_enlarged_frames_go_through_the_other_expert(
     page: Page, files: Path, call: list[Plane], model: str
 ) -> None:
     agree(compare(page, files, model, [Case(enlarged(plane)) for plane in call[:10]]))
+
+
+def test_what_is_known_of_a_frame_goes_before_the_rule(page: Page, files: Path, call: list[Plane]) -> None:
+    known = [True, True, False, False, None, True]
+    agree(compare(page, files, "keen", [Case(p, enlarged=k) for p, k in zip(call, known, strict=False)]))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 16), (239, 313), (50, 320), (240, 33)])

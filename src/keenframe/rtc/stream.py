@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from queue import Full, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -131,7 +132,8 @@ class PictureStream:
         large = self._enlarge(picture)
         self.size_out = large.width, large.height
         try:
-            frame = Frame.from_av(large)
+            # Only what was enlarged here is known: a frame of full size may have been enlarged by the sender.
+            frame = replace(Frame.from_av(large), enlarged=True if large is not picture else None)
             sharp = self.sharpener.sharpen(frame, dropped)
             # What passes is not copied, unless its range needs the tag that a copy gets.
             result = large if sharp is frame and large.format.name == "yuv420p" else sharp.to_av()

@@ -62,6 +62,9 @@ function widths(inner) {
   return all;
 }
 
+/** What `tell` of the kernel takes: 1 enlarged, 0 not, -1 not known. */
+export const toldOf = (enlarged) => (enlarged === undefined ? -1 : Number(enlarged));
+
 export class WasmEngine {
   /**
    * @param {import("./model.js").Model} model
@@ -91,11 +94,12 @@ export class WasmEngine {
    * @param {number} width
    * @param {number} height 16 to 4096 a side
    * @param {number} [strength] 0 gives the input, 1 the model's result, up to 2 goes further the same way
-   * @param {{still?: boolean, steady?: boolean, out?: Uint8Array}} [options] still: on its own, and the
-   *   stream begins anew after it; steady: false leaves the drawing towards the last result away; out: memory for the result
+   * @param {{still?: boolean, steady?: boolean, enlarged?: boolean, out?: Uint8Array}} [options] still: on its own, and
+   *   the stream begins anew after it; steady: false leaves the drawing towards the last result away; enlarged: what is
+   *   known of the frame, where something is; out: memory for the result
    * @returns {Uint8Array} width * height code values
    */
-  run(luma, width, height, strength = 1, { still = false, steady = this.model.steady, out } = {}) {
+  run(luma, width, height, strength = 1, { still = false, steady = this.model.steady, enlarged, out } = {}) {
     checkInput(luma, width, height, strength);
     out ??= new Uint8Array(luma.length);
     if (strength === 0) {
@@ -104,6 +108,7 @@ export class WasmEngine {
     }
     if (!this._wasm.resize(width, height)) throw new Error(`no memory for frames of ${width}x${height}`);
     this._bytes(this._wasm.input_at(), luma.length).set(luma);
+    this._wasm.tell(toldOf(enlarged));
     this._wasm.run(strength, still ? 1 : 0, steady ? 1 : 0);
     out.set(this._bytes(this._wasm.output_at(), luma.length));
     return out;

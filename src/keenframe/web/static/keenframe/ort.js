@@ -3,7 +3,7 @@
  * of keenframe: `npm install` in web/ fetches them, and `onnxruntime` says where they are served from.
  */
 
-import { checkInput, download } from "./engine.js";
+import { checkInput, download, toldOf } from "./engine.js";
 
 const BLOCK = 4;
 const CONDITION_SIZE = 128;
@@ -45,7 +45,7 @@ export class OrtEngine {
   }
 
   /** As `WasmEngine.run`, but a promise. */
-  async run(luma, width, height, strength = 1, { still = false, steady = this.model.steady, out } = {}) {
+  async run(luma, width, height, strength = 1, { still = false, steady = this.model.steady, enlarged, out } = {}) {
     checkInput(luma, width, height, strength);
     out ??= new Uint8Array(luma.length);
     if (strength === 0) {
@@ -55,6 +55,7 @@ export class OrtEngine {
     const wasm = this._wasm;
     if (!wasm.resize(width, height)) throw new Error(`no memory for frames of ${width}x${height}`);
     this._view(Uint8Array, wasm.input_at(), luma.length).set(luma);
+    wasm.tell(toldOf(enlarged));
     const expert = wasm.look(strength, still ? 1 : 0, steady ? 1 : 0);
     const [columns, rows] = [wasm.plane_width() / BLOCK, wasm.plane_height() / BLOCK];
     const count = rows * columns;

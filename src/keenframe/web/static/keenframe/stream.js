@@ -90,7 +90,7 @@ export class Stream {
     this.counts.arrived(picture.width, picture.height, dropped);
     const shown = this._tools.enlarge(picture, wanted.width, wanted.height);
     const level = strength === 0 || !fits(shown) ? this._engines.length : await this._levelFor(shown);
-    if (level < this._engines.length) await this._sharpen(this._engines[level], shown);
+    if (level < this._engines.length) await this._sharpen(this._engines[level], shown, shown === picture ? undefined : true);
     else this.counts.passed();
     const took = performance.now() - now;
     if (strength !== 0) this._governor?.observe(now, took, dropped);
@@ -114,7 +114,8 @@ export class Stream {
     return true;
   }
 
-  async _sharpen(engine, picture) {
+  /** enlarged: true when it was; a picture that comes at its size may have been enlarged by its sender. */
+  async _sharpen(engine, picture, enlarged) {
     if (engine !== this._running) {
       // What this model last saw may be minutes old.
       engine.reset();
@@ -124,7 +125,7 @@ export class Stream {
     const { strength, compare } = this._options;
     if (this._after.length !== width * height) this._after = new Uint8Array(width * height);
     const luma = this._tools.lumaOf(picture);
-    await engine.run(luma, width, height, strength, { out: this._after });
+    await engine.run(luma, width, height, strength, { enlarged, out: this._after });
     const column = compare === false ? 0 : splitColumn(width, compare === true ? 0.5 : compare);
     this._tools.setLuma(picture, luma, this._after, column);
     if (compare !== false) drawLine(picture, column);
