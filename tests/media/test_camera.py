@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from clips import Clip, make
 from keenframe.errors import InputError
@@ -265,6 +267,19 @@ def test_a_file_in_a_loop_goes_on_in_time(tmp_path: Path) -> None:
     assert times[:3] == [0, 10, 20]
     assert times == sorted(set(times)) and len(times) == 8
     assert np.array_equal(frames[0].luma, frames[3].luma)
+
+
+def test_a_file_in_a_loop_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    path = make(tmp_path / "clip.mkv", Clip(times=[0, 1, 2]))
+    gc.collect()
+    gc.disable()
+    try:
+        first(Playback(path, loop=True), 30)
+        left = sum(isinstance(thing, VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    # One frame is looked at closely, once, and that look is a reference cycle.
+    assert left <= 1
 
 
 def test_a_file_that_is_none_is_refused_at_once(tmp_path: Path) -> None:

@@ -38,10 +38,10 @@ class Playback:
         start_s = time.perf_counter()
         first: int | None = None
         shift = last = 0
-        while not self._closed.is_set():
-            source = Source(self._path)
-            given = 0
-            try:
+        source = Source(self._path)
+        try:
+            while not self._closed.is_set():
+                given = 0
                 for item in source:
                     if isinstance(item, Packet):
                         continue
@@ -59,13 +59,14 @@ class Playback:
                         return
                     given += 1
                     yield replace(frame, pts=last)
-            finally:
-                source.close()
-            if not given:
-                raise InputError(f"'{self._path}' has a video stream, but no frame of it can be decoded")
-            if not self._loop:
-                return
-            shift = last + max(1, round(1 / (source.frame_rate * source.time_base)))
+                if not given:
+                    raise InputError(f"'{self._path}' has a video stream, but no frame of it can be decoded")
+                if not self._loop:
+                    return
+                shift = last + max(1, round(1 / (source.frame_rate * source.time_base)))
+                source = source.reopened()
+        finally:
+            source.close()
 
     def close(self) -> None:
         """End the iteration."""

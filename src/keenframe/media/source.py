@@ -55,7 +55,7 @@ class Source:
 
     def __init__(self, path: Path, demuxer: str | None = None) -> None:
         check_input(path)
-        self.path = path
+        self.path, self._demuxer = path, demuxer
         self.faults = Faults()
         try:
             self.container = av.open(f"file:{path}", "r", format=demuxer, metadata_errors="surrogateescape")
@@ -72,6 +72,7 @@ class Source:
         self.time_base = Fraction(self.video.time_base or Fraction(1, 1000))
         self.frame_rate = Fraction(self.video.guessed_rate or self.video.average_rate or 25)
         self._packets = 0
+        self._looked_deeper = False
         self._last_pts: int | None = None
         self._end_s = 0.0
 
@@ -153,8 +154,9 @@ class Source:
             )
         transfer = _HDR_TRANSFER.get(int(frame.color_trc))
         # Asking for side data ties a frame into a reference cycle, 3 MB until the next collection: only once.
-        if transfer is None and self._last_pts is None and "DOVI_METADATA" in frame.side_data:
+        if transfer is None and not self._looked_deeper and "DOVI_METADATA" in frame.side_data:
             transfer = "Dolby Vision"
+        self._looked_deeper = True
         if transfer is not None:
             raise InputError(
                 f"'{self.path}' is HDR, {transfer}; expected standard dynamic range — "
@@ -187,6 +189,14 @@ class Source:
                 self.faults.messages.append(
                     f"the file ends after {self._end_s:.1f} of {duration_s:.1f} seconds"
                 )
+
+    def reopened(self) -> Source:
+        """The same file from its beginning; this one is closed. InputError when it is there no longer."""
+        self.close()
+        again = Source(self.path, self._demuxer)
+        # Already looked at: each look keeps a frame and its decoder until Python searches for cycles, a leak in a loop.
+        again._looked_deeper = self._looked_deeper
+        return again
 
     def close(self) -> None:
         """Close the file."""
