@@ -204,6 +204,7 @@ def main() -> None:
             command.add_argument("--pinned", action="store_true", help="keep the model however slow it is")
     options = parser.parse_args()
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         check_output(options.json, overwrite=True)  # rather than after minutes of measuring
     with site() as (address, files), browser("--autoplay-policy=no-user-gesture-required") as running:
         options.files = files

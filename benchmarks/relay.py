@@ -267,6 +267,7 @@ def main() -> None:
     if not given.clip:
         given.clip, given.whole = [SAMPLE], True
     if given.json_file is not None:
+        given.json_file.parent.mkdir(parents=True, exist_ok=True)
         check_output(given.json_file, overwrite=True)  # rather than after minutes of measuring
     rows = measure(given)
     used = versions(("aiortc", "av", "openvino", "onnxruntime"))
