@@ -6,6 +6,7 @@ What no file can know, what a model is for and where it should not be used, stan
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -150,7 +151,8 @@ def _training(spec: ModelSpec) -> str:
     lines = ["".join(f"- {line}\n" for line in made)] if made else []
     seen = f" {_LEAKS}" if spec.training_data.startswith(_LEAKY) else ""
     lines.append(f"Data: {spec.training_data or 'not stated in the file'}.{seen}\n")
-    links = dict.fromkeys(str(recipe["name"]).removesuffix("-control") for recipe in recipes)
+    # A pruned run is its recipe's, with what is kept behind the name.
+    links = dict.fromkeys(re.sub(r"-control$|-p\d+$", "", str(recipe["name"])) for recipe in recipes)
     if links:
         lines.append("Recipes: " + ", ".join(f"[{name}](../../recipes/{name})" for name in links) + ".\n")
     return "\n".join(lines)
