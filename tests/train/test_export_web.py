@@ -48,6 +48,8 @@ def initialisers(model: Path) -> dict[str, NDArray[np.float32]]:
     for name in [name for name in stored if ".int8" in name]:
         product = stored[name].astype(np.float32) * stored[name.replace(".int8", ".step")]
         stored[name.replace(".int8", "")] = product
+    for name in [name for name in stored if ".half" in name]:
+        stored[name.replace(".half", "")] = stored[name].astype(np.float32)
     return stored
 
 
