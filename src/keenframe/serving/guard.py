@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 from starlette.datastructures import MutableHeaders
@@ -44,7 +45,7 @@ def page_headers(sources: Mapping[str, str], features: Collection[str] = ()) -> 
     }
 
 
-class Guard:
+class Guard(ABC):
     """Wraps a whole app, so that no answer, errors included, leaves without `headers`.
 
     limit_s: how long a request may take with its answer; None: as long as it takes.
@@ -55,9 +56,9 @@ class Guard:
         self._headers = headers
         self._limit_s = limit_s
 
+    @abstractmethod
     def check(self, scope: Scope) -> Response | None:
         """None lets a request in, a response answers it here. Refused."""
-        raise NotImplementedError
 
     def refuse(self, scope: Scope, refusal: Refused) -> Response:
         """How a refusal is said."""
