@@ -112,11 +112,15 @@ def read_tensors(model: Path, experts: int) -> list[Tensor]:
         if pixels.size != 256 or not np.array_equal(pixels.reshape(16, 16), np.eye(16)):
             raise TrainError(f"'{model}' does not begin with 4x4 blocks of pixels; expected a `keen` network")
         tensors += [_stored(stored, name, suffix, model) for name in _order(stored, suffix)]
+    if any(tensor.name == "down.weight" and tensor.values.shape[2:] != (2, 2) for tensor in tensors):
+        raise TrainError(
+            f"'{model}' has its trunk at another size than half of its head's; the browser's engine knows no other"
+        )
     return tensors
 
 
 def _check(spec: ModelSpec, model: Path) -> None:
-    wanted = {"color": "luma", "scale": 1, "size_multiple": 8, "precision": "float32"}
+    wanted = {"color": "luma", "scale": 1, "precision": "float32"}
     found = {key: getattr(spec, key) for key in wanted}
     if found != wanted or spec.condition is None:
         raise TrainError(
