@@ -92,7 +92,9 @@ def bodies(
     steps: Annotated[
         int, typer.Option(min=0, help="Steps of training of each candidate; 0: times alone.")
     ] = 1500,
-    points: Annotated[int, typer.Option(min=1, help="Candidates for each budget.")] = 3,
+    points: Annotated[
+        int, typer.Option(min=1, help="Candidates for each budget and each place of the trunk.")
+    ] = 1,
     body: Annotated[list[str] | None, typer.Option(help="Further bodies to train, by name.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Bodies to time [all].")] = None,
     size: Annotated[str, typer.Option(help="1080p or WIDTHxHEIGHT of what comes out.")] = "1080p",
