@@ -1,6 +1,6 @@
 """keen-base: a body at a quarter of the picture's size, for processors with time to spare; keen-full is its twin.
 
-keenframe-train fit keen-base --data DIR --bank banks/keen
+keenframe-train fit keen-base --data DIR --start recipes/keen/weights.pt    # widened: begins where keen ended
 """
 
 from keenframe_train.recipe import NetworkSpec, Recipe
@@ -12,9 +12,9 @@ RECIPE = Recipe(
     ),
     mix="keen",
     bank="keen",
-    bank_items=24_000,
-    steps=60_000,
-    rate=1e-3,
+    bank_items=16_000,
+    steps=20_000,
+    rate=6e-4,
     shares={"clean": 0.02, "r1": 0.12, "r2": 0.36, "r3": 0.11, "r4": 0.02, "call-small": 0.37},
     description="Sharpens enlarged, blurred and noisy call frames with more work than keen's",
 )

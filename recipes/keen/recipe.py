@@ -9,22 +9,26 @@ from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
 
 COMMON = {
     "mix": "keen",
-    "bank_items": 24_000,
-    "steps": 50_000,
-    "rate": 6e-4,
+    "bank_items": 16_000,
+    "steps": 45_000,
+    "rate": 1e-3,
     "shares": {"clean": 0.02, "r1": 0.12, "r2": 0.36, "r3": 0.11, "r4": 0.02, "call-small": 0.37},
 }
 
 # The student in large: more of the same, so that it can be asked for exactly what the student is to do.
 TEACHER = Recipe(
     name="keen-teacher",
-    network=NetworkSpec("keen", {"scale": 1, "head": 48, "trunk": 96, "blocks": 4, "embedding": 32}),
+    network=NetworkSpec(
+        "keen", {"scale": 1, "head": 48, "trunk": 48, "blocks": 4, "embedding": 32, "stride": 1}
+    ),
     bank="keen",
     **COMMON,
 )
 RECIPE = Recipe(
     name="keen",
-    network=NetworkSpec("keen", {"scale": 1, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
+    network=NetworkSpec(
+        "keen", {"scale": 1, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}
+    ),
     distill={"response-rmse": 1.0},
     teachers=(TeacherSpec(TEACHER.network, "runs/reproduce/keen/teacher", turned=True),),
     description="Sharpens enlarged, blurred and noisy call frames at their own size",
@@ -36,8 +40,8 @@ BUDGETS = {
     "smoke": Budget(
         "seconds, to see that everything runs",
         bank_items=16, bank_size=96, validations=1, window=96, evaluation_window=96,
-        teacher={"network": NetworkSpec("keen", {"head": 8, "trunk": 16, "blocks": 1}), **TINY},
-        student={"network": NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1}), **TINY},
+        teacher={"network": NetworkSpec("keen", {"head": 8, "trunk": 16, "blocks": 1, "stride": 1}), **TINY},
+        student={"network": NetworkSpec("keen", {"head": 8, "trunk": 8, "blocks": 1, "stride": 1}), **TINY},
     ),
     "cpu": Budget(
         "about 6 minutes of training on one core with bfloat16",
@@ -47,7 +51,7 @@ BUDGETS = {
     ),
     "full": Budget(
         "the steps and pairs of the shipped weights; a working day on two cores",
-        bank_items=24_000, bank_size=320, validations=10, windows=4,
+        bank_items=16_000, bank_size=320, validations=10, windows=4,
         teacher={"steps": 100_000},
     ),
 }  # fmt: skip

@@ -157,8 +157,8 @@ def test_stills_agree(page: Page, files: Path, call: list[Plane]) -> None:
     agree(compare(page, files, "keen", [Case(plane, still=True) for plane in planes]))
 
 
-def test_blocks_of_any_width_agree(page: Page, files: Path, call: list[Plane]) -> None:
-    """A pruned network, whose experts and blocks differ in what they have left."""
+def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane]) -> None:
+    """Experts that differ in all that may differ: channels, blocks, what pruning left of them, where the trunk lies."""
     torch = pytest.importorskip("torch", reason="makes its own network")
     from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
     from keenframe_train.export.experts import Route, join
@@ -167,8 +167,12 @@ def test_blocks_of_any_width_agree(page: Page, files: Path, call: list[Plane]) -
     from keenframe_train.nets.keen import Keen, KeenConfig
 
     torch.manual_seed(4)
-    for name, inner in (("first", (8, 24, 16)), ("second", (16, 16, 40))):
-        net = Keen(KeenConfig(head=8, trunk=16, blocks=3, inner=inner)).eval()
+    shapes = {
+        "first": KeenConfig(head=16, trunk=24, blocks=2, embedding=16, inner=(8, 40), stride=1),
+        "second": KeenConfig(head=8, trunk=16, blocks=3, inner=(16, 16, 40)),
+    }
+    for name, shape in shapes.items():
+        net = Keen(shape).eval()
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -179,9 +183,9 @@ def test_blocks_of_any_width_agree(page: Page, files: Path, call: list[Plane]) -
         write_model(files / f"{name}.onnx", to_graph(net), spec)
     for bias in (-1.0, 1.0):  # each of the two in turn
         route = Route(np.zeros(128, np.float32), bias, 0.0, 0.5)
-        join(files / "first.onnx", files / "second.onnx", route, files / "pruned.onnx", name="pruned")
-        export_web(files / "pruned.onnx", files)
-        agree(compare(page, files, "pruned", [Case(plane) for plane in call[:4]], onnx=files / "pruned.onnx"))
+        join(files / "first.onnx", files / "second.onnx", route, files / "mixed.onnx", name="mixed")
+        export_web(files / "mixed.onnx", files)
+        agree(compare(page, files, "mixed", [Case(plane) for plane in call[:4]], onnx=files / "mixed.onnx"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -248,6 +252,6 @@ def test_a_network_of_another_shape_is_refused(page: Page) -> None:
       const { parseModel } = await import("/keenframe/model.js");
       const { WasmEngine, compileEngine } = await import("/keenframe/engine.js");
       const model = parseModel(await (await fetch("/keenframe/models/keen.kfm")).arrayBuffer());
-      model.network.trunk = 60;
+      model.experts[0].trunk = 60;
       new WasmEngine(model, await compileEngine(location.origin + "/keenframe/"));"""
     assert "cannot run model 'keen'" in error_of(page, code)

@@ -58,17 +58,14 @@ def initialisers(model: Path) -> dict[str, NDArray[np.float32]]:
 def test_every_weight_is_exactly_the_onnx_files(tmp_path: Path) -> None:
     model = find_model("keen-float")
     header, tensors = decode(export_web(model, tmp_path))
-    assert (header["name"], header["experts"], header["steady"]) == ("keen", 2, True)
-    # The expert of full-size frames works with half as many inner channels as the enlarging one.
-    inner = [[64] * 3, [32] * 3]
-    assert header["network"] == {
-        "head": 32, "trunk": 64, "stride": 2, "blocks": 3, "embedding": 32, "inner": inner,
-    }  # fmt: skip
-    stored, half = initialisers(model), len(tensors) // 2
+    assert (header["name"], header["steady"]) == ("keen", True)
+    # The expert of full-size frames works with half as many inner channels as its trunk has.
+    body = {"head": 32, "trunk": 64, "stride": 2, "blocks": 3, "embedding": 32}
+    assert header["experts"] == [{**body, "inner": [64] * 3}, {**body, "inner": [32] * 3}]
+    stored, half = initialisers(model), [name for name, _ in tensors].index("idct.weight") + 1
     for index, (name, values) in enumerate(tensors):
         np.testing.assert_array_equal(values, stored[name + (".1" if index >= half else "")])
-    names = [name for name, _ in tensors]
-    assert names[:half] == names[half:] and names[half - 1] == "idct.weight"
+    assert tensors[-1][0] == "idct.weight"
 
 
 @pytest.mark.parametrize("name", ["keen-int8", "keen-x2", "edsr-plain"])
@@ -84,7 +81,7 @@ def test_a_trunk_that_the_engine_does_not_know_is_refused(data: Path, tmp_path: 
     arguments = ["export", str(run), "--no-int8", "--data", str(data), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    with pytest.raises(TrainError, match=r"\[4\] of the head"):
+    with pytest.raises(TrainError, match="4 of its head"):
         export_web(tmp_path / "out" / "tiny.onnx", tmp_path / "web")
     assert not (tmp_path / "web").exists()
 
@@ -104,5 +101,5 @@ def test_a_run_becomes_a_web_model(data: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"tiny.kfm", "tiny.onnx"}
     header, tensors = decode(tmp_path / "out" / "tiny.kfm")
-    assert (header["experts"], header["route"], header["network"]["blocks"]) == (1, None, 1)
+    assert [expert["blocks"] for expert in header["experts"]] == [1] and header["route"] is None
     assert {values.dtype for _, values in tensors} == {np.dtype(np.float32)}

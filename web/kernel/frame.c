@@ -15,10 +15,8 @@ static int remembered, drawn;
 static float last_strength;
 static uint32_t model_end;
 
-EXPORT(model_inner) int *model_inner(void) { return network_inner(); }
-EXPORT(model_new) int model_new(int head, int trunk, int stride, int blocks, int embedding, int experts) {
-  return network_new(head, trunk, stride, blocks, embedding, experts);
-}
+EXPORT(model_shape) int *model_shape(int expert) { return network_shape(expert); }
+EXPORT(model_new) int model_new(int experts) { return network_new(experts); }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }
 EXPORT(model_route) float *model_route(void) { return route_weights(); }

@@ -8,24 +8,34 @@ typedef struct {
   int channels;
 } Film;
 
+/* What JavaScript tells of an expert before `network_new`; all numbers are ints, in this order. */
 typedef struct {
+  int head, trunk;
+  int stride; /* edge of the head's positions that become one of the trunk: 1 or 2 */
+  int blocks, embedding;
+  int inner[BLOCKS_MAX]; /* channels inside each block; 0: as many as the trunk has */
+} Shape;
+
+typedef struct {
+  Shape shape;
   const float *embed_weight, *embed_bias;
   const float *bands_bias, *down_bias, *up_bias, *second_bias[BLOCKS_MAX];
   float *bands, *head, *down, *up, *tail, *tail_bias, *first[BLOCKS_MAX], *second[BLOCKS_MAX];
   Film films[BLOCKS_MAX + 1]; /* the head's, then the blocks' */
 } Expert;
 
-static struct {
-  int head, trunk, blocks, embedding, experts;
-  int stride;            /* edge of the head's positions that become one of the trunk: 1 or 2 */
-  int inner[2][BLOCKS_MAX]; /* channels inside each block of each expert; 0: as many as the trunk has */
-} net;
 static Expert experts[2];
+static int expert_count;
 static float *raw, *ones;
 static uint32_t raw_count;
 
-/* Maps of one frame size: the head's at a quarter of the picture, the trunk's there too or at an eighth. */
-static Map bands, skip, trunk, inner[2][BLOCKS_MAX];
+/* Maps of one frame size: bands and skip at a quarter of the picture, the trunk and its blocks there too or at an
+ * eighth. Experts of the same shape share theirs: one of them runs at a time. */
+typedef struct {
+  Map skip, trunk, inner[BLOCKS_MAX];
+} Maps;
+static Map bands;
+static Maps maps[2];
 static float *line, *line_out;
 static int planned_width;
 
@@ -36,60 +46,78 @@ static const float *next(const float **from, uint32_t count) {
   return start;
 }
 
-static int positions(void) { return net.stride * net.stride; }
+/* Positions of the head that become one of the trunk. */
+static int positions(const Shape *shape) { return shape->stride * shape->stride; }
 
-static uint32_t film_count(int channels) { return 2 * (channels * net.embedding + channels); }
+static int widest(const Shape *shape) {
+  int most = positions(shape) * shape->head;
+  if (most < shape->trunk) most = shape->trunk;
+  for (int b = 0; b < shape->blocks; b++)
+    if (most < shape->inner[b]) most = shape->inner[b];
+  return most < PIXELS ? PIXELS : most;
+}
 
-static uint32_t expert_count(int expert) {
-  uint32_t head = net.head, trunk = net.trunk, blocks = 0;
-  for (int b = 0; b < net.blocks; b++) {
-    uint32_t inside = net.inner[expert][b];
-    blocks += 2 * trunk * inside * 9 + inside + trunk + film_count(inside);
+static uint32_t film_count(const Shape *shape, int channels) { return 2 * (channels * shape->embedding + channels); }
+
+static uint32_t weight_count(const Shape *shape) {
+  uint32_t head = shape->head, trunk = shape->trunk, blocks = 0;
+  for (int b = 0; b < shape->blocks; b++) {
+    uint32_t inside = shape->inner[b];
+    blocks += 2 * trunk * inside * 9 + inside + trunk + film_count(shape, inside);
   }
-  return PIXELS * PIXELS + PIXELS + net.embedding * CONDITION + net.embedding + head * PIXELS * 9 + head +
-         film_count(head) + 2 * trunk * head * positions() + trunk + blocks + head +
+  return PIXELS * PIXELS + PIXELS + shape->embedding * CONDITION + shape->embedding + head * PIXELS * 9 + head +
+         film_count(shape, head) + 2 * trunk * head * positions(shape) + trunk + blocks + head +
          PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
 }
 
-/* Where the channels inside the blocks are told, before `network_new`: BLOCKS_MAX numbers for each expert. */
-int *network_inner(void) { return net.inner[0]; }
+static int channels_fit(int channels, int most) { return channels >= 8 && channels % 8 == 0 && channels <= most; }
 
-/* Room for a network; 0 where it is of a shape that cannot be run, or memory is short. */
-int network_new(int head, int trunk_channels, int stride, int blocks, int embedding, int count) {
-  if (head < 8 || head % 8 || trunk_channels < 8 || trunk_channels % 8 || head > CHANNELS_MAX / 4 ||
-      trunk_channels > CHANNELS_MAX || blocks < 1 || blocks > BLOCKS_MAX || embedding < 1 || embedding > 256 ||
-      count < 1 || count > 2 || stride < 1 || stride > 2)
+/* Fills in what was left to the trunk; 0 for a shape that cannot be run. */
+static int shape_fits(Shape *shape) {
+  if (!channels_fit(shape->head, CHANNELS_MAX / 4) || !channels_fit(shape->trunk, CHANNELS_MAX) || shape->stride < 1 ||
+      shape->stride > 2 || shape->blocks < 1 || shape->blocks > BLOCKS_MAX || shape->embedding < 1 ||
+      shape->embedding > 256)
     return 0;
-  net.head = head, net.trunk = trunk_channels, net.blocks = blocks, net.embedding = embedding, net.experts = count;
-  net.stride = stride;
-  int widest = trunk_channels > positions() * head ? trunk_channels : positions() * head;
+  for (int b = 0; b < shape->blocks; b++) {
+    if (!shape->inner[b]) shape->inner[b] = shape->trunk;
+    if (!channels_fit(shape->inner[b], CHANNELS_MAX)) return 0;
+  }
+  return 1;
+}
+
+/* Where the shape of an expert, 0 or 1, is told before `network_new`. */
+int *network_shape(int expert) { return &experts[expert].shape.head; }
+
+/* Room for a network of one or two experts; 0 where it is of a shape that cannot be run, or memory is short. */
+int network_new(int count) {
+  if (count < 1 || count > 2) return 0;
+  int most = PIXELS;
   raw_count = 0;
   for (int e = 0; e < count; e++) {
-    for (int b = 0; b < blocks; b++) {
-      int *inside = &net.inner[e][b];
-      if (!*inside) *inside = trunk_channels;
-      if (*inside < 8 || *inside % 8 || *inside > CHANNELS_MAX) return 0;
-      if (*inside > widest) widest = *inside;
-    }
-    raw_count += expert_count(e);
+    Shape *shape = &experts[e].shape;
+    if (!shape_fits(shape)) return 0;
+    if (most < widest(shape)) most = widest(shape);
+    raw_count += weight_count(shape);
   }
-  ones = take(widest * sizeof(float));
-  if (!ones || !winograd_scratch(widest > PIXELS ? widest : PIXELS)) return 0;
-  for (int i = 0; i < widest; i++) ones[i] = 1;
+  expert_count = count;
+  ones = take(most * sizeof(float));
+  if (!ones || !winograd_scratch(most)) return 0;
+  for (int i = 0; i < most; i++) ones[i] = 1;
   for (int e = 0; e < count; e++) {
     Expert *x = experts + e;
+    const Shape *shape = &x->shape;
     x->bands = take(PIXELS * PIXELS * sizeof(float));
-    x->head = take(winograd_floats(PIXELS, head) * sizeof(float));
-    x->down = take(positions() * head * trunk_channels * sizeof(float));
-    for (int b = 0; b < blocks; b++) {
-      x->first[b] = take(winograd_floats(trunk_channels, net.inner[e][b]) * sizeof(float));
-      x->second[b] = take(winograd_floats(net.inner[e][b], trunk_channels) * sizeof(float));
+    x->head = take(winograd_floats(PIXELS, shape->head) * sizeof(float));
+    x->down = take(positions(shape) * shape->head * shape->trunk * sizeof(float));
+    for (int b = 0; b < shape->blocks; b++) {
+      x->first[b] = take(winograd_floats(shape->trunk, shape->inner[b]) * sizeof(float));
+      x->second[b] = take(winograd_floats(shape->inner[b], shape->trunk) * sizeof(float));
     }
-    x->up = take(positions() * head * trunk_channels * sizeof(float));
-    x->tail = take(winograd_floats(head, PIXELS) * sizeof(float));
+    x->up = take(positions(shape) * shape->head * shape->trunk * sizeof(float));
+    x->tail = take(winograd_floats(shape->head, PIXELS) * sizeof(float));
     x->tail_bias = take(PIXELS * sizeof(float));
-    for (int f = 0; f <= blocks; f++) {
-      int channels = f ? net.inner[e][f - 1] : head;
+    for (int f = 0; f <= shape->blocks; f++) {
+      int channels = f ? shape->inner[f - 1] : shape->head;
       x->films[f].channels = channels;
       x->films[f].scale = take(channels * sizeof(float));
       x->films[f].shift = take(channels * sizeof(float));
@@ -105,18 +133,18 @@ float *network_weights(void) {
   return raw = take(raw_count * sizeof(float));
 }
 
-static void read_film(Film *film, const float **from, const float *bias) {
+static void read_film(Film *film, int embedding, const float **from, const float *bias) {
   int channels = film->channels;
   film->bias = bias;
-  film->scale_weight = next(from, channels * net.embedding);
+  film->scale_weight = next(from, channels * embedding);
   film->scale_bias = next(from, channels);
-  film->shift_weight = next(from, channels * net.embedding);
+  film->shift_weight = next(from, channels * embedding);
   film->shift_bias = next(from, channels);
 }
 
 /* The tail's outputs are bands; the inverse DCT is folded into its weights. */
 static void fold_tail(Expert *x, const float *weight, const float *bias, const float *idct) {
-  int inputs = net.head * 9;
+  int head = x->shape.head, inputs = head * 9;
   uint32_t before = mark();
   float *folded = take(PIXELS * inputs * sizeof(float));
   if (!folded) return;
@@ -130,22 +158,22 @@ static void fold_tail(Expert *x, const float *weight, const float *bias, const f
     for (int k = 0; k < PIXELS; k++) offset += (double)idct[p * PIXELS + k] * bias[k];
     x->tail_bias[p] = (float)offset;
   }
-  winograd_weights(folded, net.head, PIXELS, x->tail);
+  winograd_weights(folded, head, PIXELS, x->tail);
   release(before);
 }
 
 /* Turn the weights into the form that they are used in. */
 void network_prepare(void) {
   const float *at = raw;
-  int head = net.head, wide = net.trunk, all = positions();
-  for (int e = 0; e < net.experts; e++) {
+  for (int e = 0; e < expert_count; e++) {
     Expert *x = experts + e;
+    int head = x->shape.head, wide = x->shape.trunk, embedding = x->shape.embedding, all = positions(&x->shape);
     pack(at, PIXELS, PIXELS, 1, PIXELS, x->bands), at += PIXELS * PIXELS;
     x->bands_bias = next(&at, PIXELS);
-    x->embed_weight = next(&at, net.embedding * CONDITION);
-    x->embed_bias = next(&at, net.embedding);
+    x->embed_weight = next(&at, embedding * CONDITION);
+    x->embed_bias = next(&at, embedding);
     winograd_weights(at, PIXELS, head, x->head), at += head * PIXELS * 9;
-    read_film(x->films, &at, next(&at, head));
+    read_film(x->films, embedding, &at, next(&at, head));
     /* (trunk, head, y, x): the positions one after another, the head's channels within each. */
     for (int q = 0; q < all; q++)
       for (int panel = 0; panel < wide; panel += 8)
@@ -154,10 +182,10 @@ void network_prepare(void) {
             x->down[(panel * all * head) + (q * head + c) * 8 + o] = at[((panel + o) * head + c) * all + q];
     at += wide * head * all;
     x->down_bias = next(&at, wide);
-    for (int b = 0; b < net.blocks; b++) {
-      int inside = net.inner[e][b];
+    for (int b = 0; b < x->shape.blocks; b++) {
+      int inside = x->shape.inner[b];
       winograd_weights(at, wide, inside, x->first[b]), at += wide * inside * 9;
-      read_film(x->films + 1 + b, &at, next(&at, inside));
+      read_film(x->films + 1 + b, embedding, &at, next(&at, inside));
       winograd_weights(at, inside, wide, x->second[b]), at += wide * inside * 9;
       x->second_bias[b] = next(&at, wide);
     }
@@ -172,31 +200,33 @@ void network_prepare(void) {
   }
 }
 
-/* The maps inside the blocks, one for each number of channels: blocks of the same width share theirs. */
-static int plan_inner(int width, int height) {
-  int known = 0;
-  Map made[2 * BLOCKS_MAX];
-  for (int e = 0; e < net.experts; e++)
-    for (int b = 0; b < net.blocks; b++) {
-      int i = 0;
-      while (i < known && made[i].channels != net.inner[e][b]) i++;
-      if (i == known && !map_new(&made[known++], width, height, net.inner[e][b])) return 0;
-      inner[e][b] = made[i];
-    }
+/* One of the maps planned in this role already, where its channels and size are the same, or a new one. */
+static int plan(Map *pool, int *known, int width, int height, int channels, Map *out) {
+  int i = 0;
+  while (i < *known && (pool[i].channels != channels || pool[i].width != width)) i++;
+  if (i == *known && !map_new(&pool[(*known)++], width, height, channels)) return 0;
+  *out = pool[i];
   return 1;
 }
 
 /* Plan for pictures of this size, in multiples of 8, after memory was released; 0 when it is short. Without a network
  * there is nothing to plan. */
 int network_resize(int width, int height) {
-  if (!net.head) return 1;
-  int across = width / BLOCK, down = height / BLOCK, columns = across / net.stride, rows = down / net.stride;
-  int widest = net.trunk > positions() * net.head ? net.trunk : positions() * net.head;
-  if (widest < PIXELS) widest = PIXELS;
-  int fine = map_new(&bands, across, down, PIXELS) && map_new(&skip, across, down, net.head);
-  fine = fine && map_new(&trunk, columns, rows, net.trunk) && plan_inner(columns, rows);
-  line = take((across + TILE) * widest * sizeof(float));
-  line_out = take((across + TILE) * widest * sizeof(float));
+  int across = width / BLOCK, down = height / BLOCK, most = PIXELS, skips = 0, trunks = 0, inners = 0;
+  Map skip[2], trunk[2], inner[2 * BLOCKS_MAX];
+  if (!expert_count) return 1;
+  int fine = map_new(&bands, across, down, PIXELS);
+  for (int e = 0; e < expert_count && fine; e++) {
+    const Shape *shape = &experts[e].shape;
+    int columns = across / shape->stride, rows = down / shape->stride;
+    if (most < widest(shape)) most = widest(shape);
+    fine = plan(skip, &skips, across, down, shape->head, &maps[e].skip) &&
+           plan(trunk, &trunks, columns, rows, shape->trunk, &maps[e].trunk);
+    for (int b = 0; b < shape->blocks && fine; b++)
+      fine = plan(inner, &inners, columns, rows, shape->inner[b], &maps[e].inner[b]);
+  }
+  line = take((across + TILE) * most * sizeof(float));
+  line_out = take((across + TILE) * most * sizeof(float));
   if (!fine || !line || !line_out) return 0;
   planned_width = width;
   return 1;
@@ -211,16 +241,17 @@ static float dot(const float *a, const float *b, int count) {
 /* Set the channels' scales and shifts for a condition of 128 numbers. */
 void network_condition(int expert, const float *condition) {
   Expert *x = experts + expert;
+  int size = x->shape.embedding;
   float embedding[256];
-  for (int i = 0; i < net.embedding; i++) {
+  for (int i = 0; i < size; i++) {
     float value = dot(x->embed_weight + i * CONDITION, condition, CONDITION) + x->embed_bias[i];
     embedding[i] = value > 0 ? value : SLOPE * value;
   }
-  for (int f = 0; f <= net.blocks; f++) {
+  for (int f = 0; f <= x->shape.blocks; f++) {
     Film *film = x->films + f;
     for (int c = 0; c < film->channels; c++) {
-      film->scale[c] = dot(film->scale_weight + c * net.embedding, embedding, net.embedding) + film->scale_bias[c];
-      film->shift[c] = dot(film->shift_weight + c * net.embedding, embedding, net.embedding) + film->shift_bias[c] +
+      film->scale[c] = dot(film->scale_weight + c * size, embedding, size) + film->scale_bias[c];
+      film->shift[c] = dot(film->shift_weight + c * size, embedding, size) + film->shift_bias[c] +
                        film->bias[c] * film->scale[c];
     }
   }
@@ -248,33 +279,34 @@ static void to_bands(const Expert *x, const uint8_t *luma, int width) {
 static v128_t leaky(v128_t x) { return wasm_f32x4_pmax(x, wasm_f32x4_mul(x, wasm_f32x4_const_splat(SLOPE))); }
 
 /* Positions of the head, one or 2x2, become one of the trunk. */
-static void to_trunk(const Expert *x) {
-  int side = net.stride * net.head, depth = net.stride * side;
-  for (int row = 0; row < trunk.height; row++) {
-    const float *from = skip.origin + row * net.stride * skip.stride;
-    for (int i = 0; i < trunk.width; i++)
-      for (int y = 0; y < net.stride; y++)
-        __builtin_memcpy(line + i * depth + y * side, from + y * skip.stride + i * side, side * sizeof(float));
-    matmul(line, depth, fours(trunk.width), depth, x->down, net.trunk, line_out);
-    float *out = trunk.origin + row * trunk.stride;
-    for (int i = 0; i < trunk.width; i++)
-      for (int c = 0; c < net.trunk; c += 4, out += 4) {
-        v128_t value = wasm_v128_load(line_out + i * net.trunk + c);
+static void to_trunk(const Expert *x, const Map *skip, const Map *trunk) {
+  int stride = x->shape.stride, side = stride * skip->channels, depth = stride * side;
+  for (int row = 0; row < trunk->height; row++) {
+    const float *from = skip->origin + row * stride * skip->stride;
+    for (int i = 0; i < trunk->width; i++)
+      for (int y = 0; y < stride; y++)
+        __builtin_memcpy(line + i * depth + y * side, from + y * skip->stride + i * side, side * sizeof(float));
+    matmul(line, depth, fours(trunk->width), depth, x->down, trunk->channels, line_out);
+    float *out = trunk->origin + row * trunk->stride;
+    for (int i = 0; i < trunk->width; i++)
+      for (int c = 0; c < trunk->channels; c += 4, out += 4) {
+        v128_t value = wasm_v128_load(line_out + i * trunk->channels + c);
         wasm_v128_store(out, leaky(wasm_f32x4_add(value, wasm_v128_load(x->down_bias + c))));
       }
   }
 }
 
-/* The trunk, enlarged, onto the head's map. */
-static void from_trunk(const Expert *x) {
-  int head = net.head, side = net.stride, all = positions();
-  for (int row = 0; row < trunk.height; row++) {
-    matmul(trunk.origin + row * trunk.stride, net.trunk, fours(trunk.width), net.trunk, x->up, all * head, line_out);
-    for (int y = 0; y < side; y++) {
-      float *out = skip.origin + (side * row + y) * skip.stride;
-      for (int i = 0; i < skip.width; i++)
+/* The trunk, enlarged where it is smaller, onto the head's map. */
+static void from_trunk(const Expert *x, const Map *trunk, const Map *skip) {
+  int head = skip->channels, stride = x->shape.stride, all = positions(&x->shape);
+  for (int row = 0; row < trunk->height; row++) {
+    matmul(trunk->origin + row * trunk->stride, trunk->channels, fours(trunk->width), trunk->channels, x->up,
+           all * head, line_out);
+    for (int y = 0; y < stride; y++) {
+      float *out = skip->origin + (stride * row + y) * skip->stride;
+      for (int i = 0; i < skip->width; i++)
         for (int c = 0; c < head; c += 4, out += 4) {
-          v128_t value = wasm_v128_load(line_out + (i / side * all + side * y + i % side) * head + c);
+          v128_t value = wasm_v128_load(line_out + (i / stride * all + stride * y + i % stride) * head + c);
           value = wasm_f32x4_add(value, wasm_v128_load(x->up_bias + c));
           wasm_v128_store(out, leaky(wasm_f32x4_add(wasm_v128_load(out), value)));
         }
@@ -286,15 +318,16 @@ static void from_trunk(const Expert *x) {
  * of its block, row by row. Valid until the next run. */
 const Map *network_run(int expert, const uint8_t *luma) {
   const Expert *x = experts + expert;
+  const Map *skip = &maps[expert].skip, *trunk = &maps[expert].trunk;
   to_bands(x, luma, planned_width);
-  winograd(&bands, &skip, x->head, x->films[0].scale, x->films[0].shift, LEAKY);
-  to_trunk(x);
-  for (int b = 0; b < net.blocks; b++) {
-    const Map *inside = &inner[expert][b];
-    winograd(&trunk, inside, x->first[b], x->films[1 + b].scale, x->films[1 + b].shift, LEAKY);
-    winograd(inside, &trunk, x->second[b], ones, x->second_bias[b], ADDED);
+  winograd(&bands, skip, x->head, x->films[0].scale, x->films[0].shift, LEAKY);
+  to_trunk(x, skip, trunk);
+  for (int b = 0; b < x->shape.blocks; b++) {
+    const Map *inside = &maps[expert].inner[b];
+    winograd(trunk, inside, x->first[b], x->films[1 + b].scale, x->films[1 + b].shift, LEAKY);
+    winograd(inside, trunk, x->second[b], ones, x->second_bias[b], ADDED);
   }
-  from_trunk(x);
-  winograd(&skip, &bands, x->tail, ones, x->tail_bias, PLAIN);
+  from_trunk(x, trunk, skip);
+  winograd(skip, &bands, x->tail, ones, x->tail_bias, PLAIN);
   return &bands;
 }

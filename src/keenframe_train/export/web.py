@@ -66,22 +66,15 @@ def export_web(model: Path, out: Path) -> Path:
     """
     spec = load_spec(model)
     _check(spec, model)
-    experts = 2 if spec.route else 1
-    tensors = read_tensors(model, experts)
-    shapes = {tensor.name: tensor.values.shape for tensor in tensors}
-    network: dict[str, Any] = {
-        "head": shapes["head.weight"][0],
-        "trunk": shapes["down.weight"][0],
-        "stride": shapes["down.weight"][2],
-        "blocks": _blocks(shapes),
-        "embedding": shapes["embed_linear.weight"][0],
-    }
-    first = [tensor.values.shape[0] for tensor in tensors if _FIRST.fullmatch(tensor.name)]
-    if any(width != network["trunk"] for width in first):
-        blocks = network["blocks"]
-        network["inner"] = [first[expert * blocks : (expert + 1) * blocks] for expert in range(experts)]
+    experts = read_experts(model, 2 if spec.route else 1)
+    shapes = [_shape(tensors) for tensors in experts]
+    if any(shape["stride"] > 2 for shape in shapes):
+        raise TrainError(
+            f"'{model}' has a trunk whose positions are {max(shape['stride'] for shape in shapes)} of its head's wide; "
+            "the browser's engine runs 1 or 2"
+        )
     header = {
-        "format": 1,
+        "format": 2,
         "name": spec.name,
         "version": spec.version,
         "description": spec.description,
@@ -89,37 +82,46 @@ def export_web(model: Path, out: Path) -> Path:
         "created": spec.created,
         "parameters": spec.parameters,
         "onnx": spec.sha256,
-        "network": network,
-        "experts": experts,
+        "experts": shapes,
         "route": spec.route,
         "steady": spec.steady,
-        "tensors": [tensor.describe() for tensor in tensors],
+        "tensors": [tensor.describe() for tensors in experts for tensor in tensors],
     }
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{spec.name}{SUFFIX}"
     with replacing(target) as file:
-        file.write(MAGIC + struct.pack("<I", len(text)) + text + b"".join(t.data() for t in tensors))
+        file.write(
+            MAGIC + struct.pack("<I", len(text)) + text + b"".join(t.data() for ts in experts for t in ts)
+        )
     return target
 
 
-def read_tensors(model: Path, experts: int) -> list[Tensor]:
-    """The weights of a deployed `keen` graph in the file's order, the second expert's after the first's."""
+def read_experts(model: Path, experts: int) -> list[list[Tensor]]:
+    """The weights of each expert of a deployed `keen` graph, in the file's order."""
     graph = onnx.load(model).graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    tensors = []
+    found = []
     for suffix in ("", ".1")[:experts]:
         pixels = _stored(stored, "pixels.weight", suffix, model).values
         if pixels.size != 256 or not np.array_equal(pixels.reshape(16, 16), np.eye(16)):
             raise TrainError(f"'{model}' does not begin with 4x4 blocks of pixels; expected a `keen` network")
-        tensors += [_stored(stored, name, suffix, model) for name in _order(stored, suffix)]
-    steps = {tensor.values.shape[2] for tensor in tensors if tensor.name == "down.weight"}
-    if len(steps) > 1 or not steps <= {1, 2}:
-        raise TrainError(
-            f"'{model}' has trunks whose positions are {sorted(steps)} of the head's wide; the browser's engine runs "
-            "1 or 2, and experts alike in that"
-        )
-    return tensors
+        found.append([_stored(stored, name, suffix, model) for name in _order(stored, suffix)])
+    return found
+
+
+def _shape(tensors: list[Tensor]) -> dict[str, Any]:
+    """What the engine has to know of an expert before it reads the weights."""
+    shapes = {tensor.name: tensor.values.shape for tensor in tensors}
+    inner = [shape[0] for name, shape in shapes.items() if _FIRST.fullmatch(name)]
+    return {
+        "head": shapes["head.weight"][0],
+        "trunk": shapes["down.weight"][0],
+        "stride": shapes["down.weight"][2],
+        "blocks": len(inner),
+        "embedding": shapes["embed_linear.weight"][0],
+        "inner": inner,
+    }
 
 
 def _check(spec: ModelSpec, model: Path) -> None:

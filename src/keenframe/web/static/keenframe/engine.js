@@ -55,11 +55,11 @@ export async function download(url) {
   return answer.arrayBuffer();
 }
 
-/** The channels inside each block of each expert as the engine wants them, BLOCKS_MAX numbers for either expert. */
-function widths(inner) {
-  const all = new Int32Array(2 * BLOCKS_MAX);
-  inner.forEach((own, expert) => own.forEach((width, block) => (all[expert * BLOCKS_MAX + block] = width)));
-  return all;
+/** An expert's shape as the engine wants it: Shape in web/kernel/network.c. */
+function shapeOf({ head, trunk, stride, blocks, embedding, inner }) {
+  const shape = new Int32Array(5 + BLOCKS_MAX);
+  shape.set([head, trunk, stride, blocks, embedding, ...inner.slice(0, BLOCKS_MAX)]);
+  return shape;
 }
 
 /** What `tell` of the kernel takes: 1 enlarged, 0 not, -1 not known. */
@@ -74,12 +74,14 @@ export class WasmEngine {
     this.name = "wasm";
     this.model = model;
     this._wasm = /** @type {any} */ (new WebAssembly.Instance(module).exports);
-    const { head, trunk, stride, blocks, embedding, inner } = model.network;
-    if (inner) new Int32Array(this._wasm.memory.buffer, this._wasm.model_inner(), 2 * BLOCKS_MAX).set(widths(inner));
-    const made = this._wasm.model_new(head, trunk, stride, blocks, embedding, model.experts);
+    model.experts.slice(0, 2).forEach((expert, index) => {
+      const shape = shapeOf(expert);
+      new Int32Array(this._wasm.memory.buffer, this._wasm.model_shape(index), shape.length).set(shape);
+    });
+    const made = this._wasm.model_new(model.experts.length);
     const count = made ? this._wasm.model_weight_count() : 0;
     if (!made || count !== model.weights.length) {
-      throw new Error(`the engine cannot run model '${model.name}': a network of ${JSON.stringify(model.network)} with ` +
+      throw new Error(`the engine cannot run model '${model.name}': networks of ${JSON.stringify(model.experts)} with ` +
         `${model.weights.length} weights (it counts ${count}); expected one that this version has exported`);
     }
     const at = this._wasm.model_weights();

@@ -3,6 +3,7 @@
  */
 
 const MAGIC = "KEENFRM1";
+const FORMAT = 2;
 const PREFIX_BYTES = 12;
 const BYTES = { f32: 4, f16: 2, i8: 1 };
 const CONDITION_SIZE = 128;
@@ -11,10 +12,9 @@ const CONDITION_SIZE = 128;
  * @typedef {object} Model
  * @property {string} name
  * @property {string} version
- * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner?: number[][]}}
- *   network stride: edge of the head's positions that become one of the trunk, 1 or 2; inner: channels inside each
- *   block of each expert, of a pruned network
- * @property {number} experts one, or two of which `route` picks one for a frame
+ * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner: number[]}[]}
+ *   experts one network, or two of which `route` picks one for a frame: channels of head and trunk, edge of the head's
+ *   positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
  * @property {number[] | null} route 128 weights on the condition and a bias
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
  * @property {Float32Array} weights all tensors, one after another
@@ -60,11 +60,11 @@ function readHeader(text, length, name) {
   } catch {
     // Said below.
   }
-  if (!header || !Array.isArray(header.tensors) || typeof header.network !== "object") {
+  if (!header || !Array.isArray(header.tensors) || !Number.isInteger(header.format)) {
     throw new Error(`${name} is cut short or damaged within its header: load or export it again`);
   }
-  if (header.format !== 1) {
-    throw new Error(`${name} is of format ${header.format}; this keenframe.js knows 1: update it, or export again`);
+  if (header.format !== FORMAT) {
+    throw new Error(`${name} is of format ${header.format}; this keenframe.js knows ${FORMAT}: update it, or export again`);
   }
   if (header.route && header.route.length !== CONDITION_SIZE + 1) {
     throw new Error(`${name} has a route of ${header.route.length} numbers; expected ${CONDITION_SIZE + 1}`);
