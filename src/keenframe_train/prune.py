@@ -129,6 +129,7 @@ def prune(
         return _finetuning(recipe, old.network, out.name, checkpoint, steps, rate)
     small = narrowed(net, choose(importance(net, recipe, bank, batches), keep, multiple))
     options = {**recipe.network.options, "inner": list(small.config.inner)}
+    options.pop("branches", None)  # they are folded
     tuned = _finetuning(recipe, NetworkSpec("keen", options), out.name, checkpoint, steps, rate)
     card = {"step": state["step"], "gains": gains(measure(small.eval(), samples))}
     card["pruned"] = _description(checkpoint, state, keep, multiple, batches)

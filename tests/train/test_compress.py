@@ -32,7 +32,7 @@ from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
 from keenframe_train.nets.resize import can_widen, narrowed, widen
-from keenframe_train.prune import choose, importance
+from keenframe_train.prune import choose, importance, prune
 from keenframe_train.qat import quantize_aware
 from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
 from keenframe_train.reproduce import smoke_fit
@@ -132,6 +132,18 @@ def test_branches_are_one_kernel_in_the_end(batch: tuple[torch.Tensor, torch.Ten
     folded, _ = load_network(tmp_path)
     assert not folded.config.branches and set(folded.state_dict()) == set(Keen(SMALL).state_dict())
     assert torch.allclose(folded(*batch), net(*batch), atol=1e-6)
+
+
+def test_a_run_with_branches_can_be_pruned(bank: Bank, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, branches=True)
+    recipe = Recipe("b", NetworkSpec("keen", dataclasses.asdict(config)), mix="keen", batch=2, patch=64)
+    card = {"recipe": recipe.to_json(), "step": 1, "gains": {}, "ema": network(config).state_dict()}
+    save_checkpoint(tmp_path / "best.pt", card)
+    cut = {"keep": 0.5, "steps": 2, "multiple": 4, "batches": 1}
+    tuned = prune(tmp_path / "best.pt", bank, [], tmp_path / "small", **cut)
+    small, _ = load_network(tmp_path / "small" / "pruned.pt")
+    assert sum(small.config.inner) == 16 and not build("keen", **tuned.network.options).config.branches
+    assert prune(tmp_path / "best.pt", bank, [], tmp_path / "small", **cut) == tuned
 
 
 def test_shapes_that_cannot_be_are_refused() -> None:
