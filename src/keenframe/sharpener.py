@@ -119,8 +119,8 @@ class Sharpener:
         """Get ready for a stream of frames like this one, so that the first is no slower than the others.
 
         like: a frame of their size and format; its pixels are not read. May run in another thread beside `sharpen`,
-        which does not wait for it. Returns the seconds that the network takes for such a frame, 0 where it has
-        nothing to do. InputError as `sharpen`.
+        which does not wait for it. Returns the seconds that the network, its slower expert where it has two, takes
+        for such a frame; 0 where it has nothing to do. InputError as `sharpen`.
         """
         strength = check_strength(strength)
         plane = like.planes[0]
@@ -137,7 +137,8 @@ class Sharpener:
         for expert in range(2 if self.spec.route is not None else 1):
             kind: OutputKind = "residual" if fine else "steady" if self.spec.steady else "pixels"
             variant = Variant(kind, fine or strength == 1, expert)
-            prepared, time_s = self._engine.prepare(height, width, variant)
+            prepared, own_s = self._engine.prepare(height, width, variant)
+            time_s = max(time_s, own_s)
             with self._lock:
                 self._engine.adopt(height, width, variant, prepared)
         return time_s
