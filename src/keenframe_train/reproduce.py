@@ -7,7 +7,6 @@ it was interrupted.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -25,7 +24,7 @@ from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.report import check_section, insert_section
 from keenframe_train.experiment import RUNS, Experiment, Plan, load_experiment, make_plan
 from keenframe_train.files import write_text
-from keenframe_train.loop import FitResult, fit
+from keenframe_train.loop import fit
 from keenframe_train.nets.load import load_any
 from keenframe_train.recipe import Recipe
 from keenframe_train.reproduction.compare import Subject, compare, digest, names, on_set, sets_below
@@ -121,33 +120,6 @@ def smoke(recipe: str | Path, data: Path, out: Path) -> Results:
             if not all(map(math.isfinite, values[run].values())) or (fall > SANE_LOSS and kind != "clean"):
                 raise TrainError(f"smoke of '{experiment.name}': {run} on {kind} gives {values[run]}")
     return results
-
-
-def smoke_fit(recipe: Recipe, data: Path, out: Path) -> FitResult:
-    """A few steps of a recipe that has no teacher of its own, on the pictures below `data`, into the folder `out`.
-
-    The pictures have 256 pixels a side at least. Raises TrainError when what comes out is not finite.
-    """
-    small = dataclasses.replace(
-        recipe,
-        bank_items=8,
-        bank_size=256,
-        batch=2,
-        patch=64,
-        steps=4,
-        warmup=1,
-        validate_every=4,
-        shares=None,
-    )
-    train, held_out = train_and_validation(data)
-    chosen = mix(small.mix)
-    bank = build_bank(out / "bank", train, chosen, small.bank_items, size=small.bank_size, workers=1)
-    samples = validation_samples(held_out, chosen.validation, 1, 256, color=small.color)
-    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    result = fit(small, bank, samples, out / "run", fabric=fabric, workers=0)
-    if not all(map(math.isfinite, result.gains.values())):
-        raise TrainError(f"smoke of '{recipe.name}' gives {result.gains}")
-    return result
 
 
 def finished(recipe: Recipe, folder: Path) -> bool:
