@@ -43,7 +43,9 @@ def test_it_goes_by_this_machines_names(name: str) -> None:
         assert get(server.port, "/stats.json", name)[0] == 200
 
 
-@pytest.mark.parametrize("name", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", ""])
+@pytest.mark.parametrize(
+    "name", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", ""]
+)
 def test_a_page_elsewhere_cannot_read_it_by_a_name_of_its_own(name: str) -> None:
     with MetricsServer(lambda: pytest.fail("asked for its numbers")) as server:
         status, _, text = get(server.port, "/stats.json", name)

@@ -322,7 +322,12 @@ def test_models_of_others_are_no_onnx_of_ours(tmp_path: Path) -> None:
 def test_a_soak_prints_its_numbers_and_writes_them_where_that_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    numbers = {"fps": 30.0, "latency_ms": {"p95": 20.0}, "rss_slope_mb_per_minute": 0.1, "undeclared_drops": 0}
+    numbers = {
+        "fps": 30.0,
+        "latency_ms": {"p95": 20.0},
+        "rss_slope_mb_per_minute": 0.1,
+        "undeclared_drops": 0,
+    }
     monkeypatch.setattr(live, "soak", lambda given: numbers)
     monkeypatch.setattr("sys.argv", ["live.py"])
     assert live.main() == 0 and json.loads(capsys.readouterr().out) == numbers
