@@ -31,7 +31,7 @@ async function start() {
     const way = chosen("way") === "relay" ? throughRelay : inBrowser;
     const result = await way(source, Number(slider.value), (message) => stop(message), about.browser);
     running = { source, result };
-    await show();
+    await show(running);
   } catch (error) {
     stop();
     for (const track of source?.getTracks() ?? []) track.stop();
@@ -56,8 +56,9 @@ async function take(kind) {
   return stream;
 }
 
-async function show() {
-  const { source, result } = running;
+async function show(mine) {
+  const { source, result } = mine;
+  const left = new Promise((resolve) => { mine.left = resolve; });
   const [before, after] = [source, result.stream].map((stream) => {
     const video = document.createElement("video");
     Object.assign(video, { srcObject: stream, muted: true, playsInline: true, autoplay: true });
@@ -70,9 +71,11 @@ async function show() {
   };
   after.addEventListener("resize", fit);
   await Promise.race([
+    left,
     happened(after, "loadeddata", "The sharpened picture cannot be shown."),
     new Promise((_, reject) => setTimeout(() => reject(new Problem("No sharpened picture came back. Try the other way.")), 20_000)),
   ]);
+  if (running !== mine) return;
   const camera = source.getVideoTracks()[0].label || "Live picture";
   $("#show-title").textContent = camera;
   $("#setup").hidden = true;
@@ -80,7 +83,7 @@ async function show() {
   compare.show({ before: [before], after: [after], size: [after.videoWidth, after.videoHeight] });
   $("#show-title").focus();
   say("Running.");
-  measure(running);
+  measure(mine);
 }
 
 async function measure(mine) {
@@ -111,6 +114,7 @@ function stop(message) {
   const was = running;
   running = null;
   if (was) {
+    was.left();
     was.result.stop();
     for (const track of was.source.getTracks()) track.stop();
     compare.show({ before: [], after: [], size: [16, 9] });
