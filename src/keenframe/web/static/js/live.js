@@ -2,6 +2,7 @@
 
 import { Compare } from "./compare.js";
 import { $, Problem, ask, fail, happened, sayPlace, say, showProblem } from "./page.js";
+import { Strength } from "./strength.js";
 import { browserObstacle, inBrowser, throughRelay } from "./ways.js";
 
 const STATS_MS = 1000;
@@ -14,7 +15,7 @@ const REFUSED = {
 };
 
 const compare = new Compare($(".compare"), $(".zoom"), "Live picture, before and after");
-const slider = $("#strength");
+const slider = new Strength($(".strength"), () => running?.result.setStrength(slider.value));
 const chosen = (name) => $(`input[name=${name}]:checked`).value;
 let about = null;
 let running = null;
@@ -29,7 +30,7 @@ async function start() {
   try {
     source = await take(chosen("source"));
     const way = chosen("way") === "relay" ? throughRelay : inBrowser;
-    const result = await way(source, Number(slider.value), (message) => stop(message), about.browser);
+    const result = await way(source, slider.value, (message) => stop(message), about.browser);
     running = { source, result };
     await show(running);
   } catch (error) {
@@ -145,10 +146,6 @@ async function look() {
 
 $("#go").addEventListener("click", () => !starting && start());
 $("#stop").addEventListener("click", () => stop());
-slider.addEventListener("input", () => {
-  $("output[for=strength]").textContent = Number(slider.value).toFixed(2);
-  running?.result.setStrength(Number(slider.value));
-});
 addEventListener("pagehide", () => stop());
 sayPlace();
 look().catch(fail);
