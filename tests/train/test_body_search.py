@@ -103,5 +103,5 @@ def test_the_curve_of_pruned_runs(tmp_path: Path) -> None:
     done = CliRunner().invoke(pruning, [*call, "--kind", "r1", "--kind", "r2"], catch_exceptions=False)
     assert done.exit_code == 0 and "| half | 4 (50%) |" in done.output and "+1.00 (+0.50)" in done.output
     assert (tmp_path / "out/pruning.png").stat().st_size > 10_000
-    with pytest.raises(TrainError, match="not judged on call-half, r3"):
+    with pytest.raises(TrainError, match="whole' was not judged on r3, call-half; it was on r1, r2"):
         CliRunner().invoke(pruning, call, catch_exceptions=False)

@@ -147,6 +147,17 @@ def test_a_run_with_branches_can_be_pruned(bank: Bank, tmp_path: Path) -> None:
     assert prune(tmp_path / "best.pt", bank, [], tmp_path / "small", **cut) == tuned
 
 
+def test_a_share_that_cannot_be_is_noticed_before_anything_is_measured(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe("s", NetworkSpec("keen", dataclasses.asdict(SMALL)))
+    card = {"recipe": recipe.to_json(), "step": 1, "gains": {}, "ema": network(SMALL).state_dict()}
+    save_checkpoint(tmp_path / "best.pt", card)
+    monkeypatch.setattr("keenframe_train.prune.importance", lambda *_: pytest.fail("measured"))
+    with pytest.raises(TrainError, match="--keep is the share of channels that stay"):
+        prune(tmp_path / "best.pt", bank, [], tmp_path / "small", keep=1.5, steps=2)
+
+
 def test_shapes_that_cannot_be_are_refused() -> None:
     for options, says in (
         ({"inner": [8]}, "a width from 1 up for each of 2"),

@@ -41,7 +41,7 @@ def prune(
     multiple: Annotated[int, typer.Option(min=1, help="Channels that engines compute together.")] = 16,
     batches: Annotated[int, typer.Option(min=1, help="Batches that importance is measured on.")] = 64,
     precision: Precision = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that make batches.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 1,
 ) -> None:
     """Take the least important channels out of a keen run for good, then fine-tune what is left.
 
