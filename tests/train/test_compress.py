@@ -196,6 +196,14 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     with pytest.raises(TrainError, match=r"prune the run's best\.pt"):
         invoke("prune", "tiny-p50/int8.pt", "--data", str(data), "--bank", "banks/tiny")
     invoke("export", "tiny-p50", "--data", str(data), "--bank", "banks/tiny")
+    later = {**load_checkpoint(Path("tiny-p50/best.pt")), "step": 99}
+    save_checkpoint(Path("other/best.pt"), later)
+    Path("other/int8.pt").write_bytes(Path("tiny-p50/int8.pt").read_bytes())
+    with pytest.raises(
+        TrainError, match=r"fine-tuned from step 2 of the run, and 'other/best\.pt' is of step 99"
+    ):
+        invoke("export", "other", "--data", str(data), "--bank", "banks/tiny", "--name", "other")
+    invoke("export", "other", "--data", str(data), "--name", "other", "--no-int8")
     names = {t.name: tuple(t.dims) for t in onnx.load("models/tiny-p50-int8.onnx").graph.initializer}
     assert names["first.0.weight.int8"] == (4, 8, 3, 3)
     assert "inner" in (tmp_path / "models/tiny-p50.onnx").read_bytes().decode("latin1")
