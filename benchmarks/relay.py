@@ -1,6 +1,7 @@
 """Calls of a headless Chromium to the relay and back: speed, and quality, over networks that lose packets.
 
     python benchmarks/relay.py --clip meeting.mkv --json benchmarks/results/relay/calls.json
+    python benchmarks/relay.py --only calls --size 720p --direct
     python benchmarks/relay.py --only poor --clip a.mkv --clip b.mkv --json benchmarks/results/relay/poor.json
 
 Two parts, `--only` chooses one:
@@ -47,7 +48,7 @@ from keenframe.rtc.relay import Relay
 from keenframe.rtc.sdp import Bitrates
 from keenframe.rtc.stream import LiveSharpener
 from loopback import SAMPLE, Loopback, Luma, Recorder, Source, below_barcode, source_from
-from lossy import LossyNetwork
+from lossy import LossyNetwork, NoNetwork
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720)}
 SETTLE_S, DELAY_MS = 10.0, 10.0
@@ -90,10 +91,12 @@ def quality(planes: Planes, source: Source) -> dict[str, float]:
     }
 
 
-def call(page: Any, source: Source, loss: float, codec: str, seconds: float, sound: bool) -> dict[str, Any]:
+def call(
+    page: Any, source: Source, network: LossyNetwork, loss: float, codec: str, seconds: float, sound: bool
+) -> dict[str, Any]:
     """One call: settle, measure under loss, then see it recover."""
     recording = Recording(every=15, pinned=False)
-    with Loopback(recording, source, LossyNetwork(delay_ms=DELAY_MS)) as loop:
+    with Loopback(recording, source, network) as loop:
         loop.start(page, codec=codec, sampleEvery=30, sound=sound, play=sound)
         loop.wait(page, 30)
         page.wait_for_timeout(1000 * SETTLE_S / 2)
@@ -120,7 +123,7 @@ def call(page: Any, source: Source, loss: float, codec: str, seconds: float, sou
         "loss": loss,
         "sound": sound,
         "picture_after_sound_ms": apart_ms(browser_side) if sound else None,
-        "delay_ms": DELAY_MS,
+        "delay_ms": network.delay_ms,
         "seconds": round(elapsed_s, 2),
         "fps_back": round(len(frames) / elapsed_s, 2),
         "round_trip_ms": {
@@ -221,9 +224,12 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
             print("| decoded dB, SSIM | sharpened | back |\n|" + " --- |" * 11)
             for size in given.size or SIZES:
                 source = source_from(given.clip[0], *SIZES[size], halve=not given.whole)
-                for loss, sound in [*((loss, False) for loss in given.loss or (0, 5, 15)), (0, True)]:
+                losses = (0,) if given.direct else given.loss or (0, 5, 15)
+                for loss, sound in [*((loss, False) for loss in losses), (0, True)]:
+                    network = NoNetwork() if given.direct else LossyNetwork(delay_ms=DELAY_MS)
                     page = chromium.new_page()
-                    rows["calls"].append(call(page, source, loss / 100, given.codec, given.seconds, sound))
+                    of = call(page, source, network, loss / 100, given.codec, given.seconds, sound)
+                    rows["calls"].append(of)
                     page.close()
                     show_call(rows["calls"][-1])
         if given.only in (None, "poor"):
@@ -260,10 +266,15 @@ def main() -> None:
     parser.add_argument(
         "--loss", type=float, action="append", help="per cent of the packets; may be repeated"
     )
+    parser.add_argument(
+        "--direct", action="store_true", help="calls straight to the relay, with nothing that loses or delays"
+    )
     parser.add_argument("--codec", choices=("VP8", "H264"), default="VP8")
     parser.add_argument("--seconds", type=float, default=20.0, help="measured in each call")
     parser.add_argument("--json", type=Path, dest="json_file")
     given = parser.parse_args()
+    if given.direct and given.loss:
+        parser.error("--direct goes without --loss: nothing stands in between that could lose packets")
     if not given.clip:
         given.clip, given.whole = [SAMPLE], True
     if given.json_file is not None:

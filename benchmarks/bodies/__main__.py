@@ -92,7 +92,10 @@ def bodies(
     steps: Annotated[
         int, typer.Option(min=0, help="Steps of training of each candidate; 0: times alone.")
     ] = 1500,
-    points: Annotated[int, typer.Option(min=1, help="Candidates for each budget.")] = 3,
+    points: Annotated[
+        int, typer.Option(min=1, help="Candidates for each budget and each place of the trunk.")
+    ] = 1,
+    body: Annotated[list[str] | None, typer.Option(help="Further bodies to train, by name.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Bodies to time [all].")] = None,
     size: Annotated[str, typer.Option(help="1080p or WIDTHxHEIGHT of what comes out.")] = "1080p",
     threads: Annotated[int, typer.Option(min=1, help="Of the times.")] = 2,
@@ -115,6 +118,8 @@ def bodies(
     out = out or Path("benchmarks/results") / RECIPES[scale].replace("keen", "bodies")
     width, height = parse_size(size)
     configs = dict(list(shapes(scale).items())[:limit])
+    if unknown := sorted(set(body or ()) - set(configs)):
+        raise TrainError(f"unknown bodies: {', '.join(unknown)}; expected names of the table of times")
     about = {"size": [width, height], "threads": threads, "scale": scale}
     card = out / "bodies.json"
     old = json.loads(card.read_text()) if card.exists() else {}
@@ -135,7 +140,8 @@ def bodies(
         samples = judged_on(load_recipe(RECIPES[scale]), data)
         pairs = open_bank(bank or Path("banks") / RECIPES[scale])
         known = {row["name"]: row for row in rows}
-        for name, config in candidates(configs, times, points).items():
+        chosen = candidates(configs, times, points) | {name: configs[name] for name in body or ()}
+        for name, config in chosen.items():
             gains = train(name, config, steps, pairs, samples, runs)
             # With branches or without, a body costs the same: it is the same once it is folded.
             base = known[name] if name in known else known[KEEN]

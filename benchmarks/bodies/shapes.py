@@ -19,7 +19,7 @@ BRANCHES = "+1x1"
 
 def shapes(scale: int = 1) -> dict[str, KeenConfig]:
     """All bodies by name; those of `keen` and `keen-nano` first."""
-    first = {KEEN: KeenConfig(scale, 32, 64, 3), NANO: KeenConfig(scale, 16, 32, 3)}
+    first = {KEEN: KeenConfig(scale, 32, 32, 3, stride=1), NANO: KeenConfig(scale, 16, 32, 3)}
     others: list[KeenConfig] = []
     for head in (16, 24, 32, 48):
         for trunk in (2 * head, 3 * head):
@@ -29,14 +29,9 @@ def shapes(scale: int = 1) -> dict[str, KeenConfig]:
                     widths = (inner,) * blocks if inner < trunk else ()
                     others.append(KeenConfig(scale, head, trunk, blocks, inner=widths))
     # A trunk at the head's own size, and one at a sixteenth of the picture's.
-    for stride, head, trunk, blocks in (
-        (1, 24, 24, 3),
-        (1, 32, 32, 2),
-        (1, 32, 32, 4),
-        (4, 32, 96, 3),
-        (4, 32, 128, 4),
-    ):
-        others.append(KeenConfig(scale, head, trunk, blocks, stride=stride))
+    for head in (16, 24, 32, 48):
+        others += [KeenConfig(scale, head, head, blocks, stride=1) for blocks in (2, 3, 4, 6)]
+    others += [KeenConfig(scale, 32, trunk, blocks, stride=4) for trunk, blocks in ((96, 3), (128, 4))]
     return first | {name_of(config): config for config in others if config not in first.values()}
 
 
@@ -55,21 +50,22 @@ def budget_ms(budget: str) -> float:
 def candidates(
     configs: Mapping[str, KeenConfig], times: Mapping[str, Latency], points: int
 ) -> dict[str, KeenConfig]:
-    """What to train: `keen`, `keen-nano`, `keen` with branches, and for each budget the `points` largest bodies that
-    keep to it, use most of it, and fit a file of 500 kB.
+    """What to train: `keen`, `keen-nano`, `keen` with branches; and for each budget and each place of the trunk the
+    `points` slowest bodies that keep to it, use most of it, and fit a file of 500 kB.
     """
     chosen = {KEEN: configs[KEEN], NANO: configs[NANO]}
     chosen[KEEN + BRANCHES] = replace(configs[KEEN], branches=True)
     for budget in BUDGETS:
         limit = budget_ms(budget)
-        near = {
-            name: parameters(Keen(config))
+        near = [
+            name
             for name, config in configs.items()
-            if LEAST * limit <= times[name].time_ms <= limit
-        }
-        near = {name: count for name, count in near.items() if count <= MOST_PARAMETERS}
-        largest = sorted(near, key=near.__getitem__, reverse=True)
-        chosen |= {name: configs[name] for name in largest[:points]}
+            if LEAST * limit <= times[name].time_ms <= limit and parameters(Keen(config)) <= MOST_PARAMETERS
+        ]
+        near.sort(key=lambda name: times[name].time_ms, reverse=True)
+        for stride in (1, 2, 4):
+            slowest = [name for name in near if configs[name].stride == stride]
+            chosen |= {name: configs[name] for name in slowest[:points]}
     return chosen
 
 

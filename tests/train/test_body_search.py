@@ -36,7 +36,7 @@ def test_the_edge_and_the_sizes() -> None:
 
 def test_candidates_keep_to_their_budgets() -> None:
     configs = shapes()
-    assert len(set(configs.values())) == len(configs) and configs[KEEN] == KeenConfig(1, 32, 64, 3)
+    assert len(set(configs.values())) == len(configs) and configs[KEEN] == KeenConfig(1, 32, 32, 3, stride=1)
     # As if a million parameters took 50 ms.
     counts = {name: parameters(Keen(config)) for name, config in configs.items()}
     times = {name: Latency(count / 2e4, 1.0) for name, count in counts.items()}
@@ -46,6 +46,7 @@ def test_candidates_keep_to_their_budgets() -> None:
         assert counts[name] <= 460_000
         limit = min(budget_ms(b) for b in ("nano", "small", "base") if times[name].time_ms <= budget_ms(b))
         assert times[name].time_ms >= 0.6 * limit
+    assert {configs[name].stride for name in chosen if name in configs} == {1, 2}
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])

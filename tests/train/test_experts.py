@@ -20,20 +20,22 @@ from keenframe_train.nets.keen import Keen, KeenConfig
 from .conftest import picture
 
 SHAPE = KeenConfig(head=8, trunk=16, blocks=1)
+FLAT = KeenConfig(head=8, trunk=8, blocks=1, stride=1)  # the trunk lies where the head does
 SPEC = ModelSpec(
     "tiny", size_multiple=8, radius=64, enlarging="bicubic", steady=True, parameters=10,
     condition={"kind": CONDITION_KIND, "size": 128}, recipe="{}",
 )  # fmt: skip
 
 
-def network(seed: int) -> Keen:
+def network(seed: int, shape: KeenConfig = SHAPE) -> Keen:
     torch.manual_seed(seed)
-    model = Keen(SHAPE).eval()
+    model = Keen(shape).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-        # The four positions of the upward step share their bias in a file.
-        model.up.bias.copy_(model.up.bias.reshape(-1, 4).mean(1).repeat_interleave(4))
+        # The positions of the upward step share their bias in a file.
+        positions = shape.stride**2
+        model.up.bias.copy_(model.up.bias.reshape(-1, positions).mean(1).repeat_interleave(positions))
     return model
 
 
@@ -62,10 +64,12 @@ def test_the_better_expert_is_measured_on_the_pairs(bank: Bank) -> None:
     np.testing.assert_allclose(advantages([noisy, nothing], bank, np.arange(3)), -found, atol=1e-6)
 
 
-def test_two_experts_in_one_file_give_what_each_gave_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [SHAPE, FLAT], ids=["alike", "another body"])
+def test_two_experts_in_one_file_give_what_each_gave_alone(first: KeenConfig, tmp_path: Path) -> None:
     paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
-    for seed, path in enumerate(paths):
-        write_model(path, to_graph(network(seed)), replace(SPEC, measured={"seed": seed}))
+    for seed, (path, shape) in enumerate(zip(paths, (first, SHAPE), strict=True)):
+        spec = replace(SPEC, size_multiple=shape.size_multiple, measured={"seed": seed})
+        write_model(path, to_graph(network(seed, shape)), spec)
     plane = luma(picture(41, 64, 96))
     condition = band_statistics(plane)
     expected = [run_file(path, plane, condition)[0] for path in paths]
@@ -74,6 +78,7 @@ def test_two_experts_in_one_file_give_what_each_gave_alone(tmp_path: Path) -> No
         route = replace(fit_route(np.eye(128, dtype=np.float32), np.eye(128, dtype=np.float32)[0]), bias=bias)
         spec = join(paths[0], paths[1], route, tmp_path / "both.onnx", name="both")
         assert spec == load_spec(tmp_path / "both.onnx") and spec.parameters == 20
+        assert spec.size_multiple == 8
         assert spec.measured == {"experts": [{"seed": 0}, {"seed": 1}]}
         for engine in ("openvino", "onnxruntime"):
             with Sharpener(tmp_path / "both.onnx", engine=engine, threads=1) as sharpener:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -16,6 +17,7 @@ from keenframe.zoo.store import find_model
 from keenframe_train.cli import app
 from keenframe_train.errors import TrainError
 from keenframe_train.export.web import MAGIC, export_web
+from keenframe_train.recipe import NetworkSpec
 
 from .test_cli_export import KEEN, run_of
 
@@ -59,7 +61,9 @@ def test_every_weight_is_exactly_the_onnx_files(tmp_path: Path) -> None:
     assert (header["name"], header["experts"], header["steady"]) == ("keen", 2, True)
     # The expert of full-size frames works with half as many inner channels as the enlarging one.
     inner = [[64] * 3, [32] * 3]
-    assert header["network"] == {"head": 32, "trunk": 64, "blocks": 3, "embedding": 32, "inner": inner}
+    assert header["network"] == {
+        "head": 32, "trunk": 64, "stride": 2, "blocks": 3, "embedding": 32, "inner": inner,
+    }  # fmt: skip
     stored, half = initialisers(model), len(tensors) // 2
     for index, (name, values) in enumerate(tensors):
         np.testing.assert_array_equal(values, stored[name + (".1" if index >= half else "")])
@@ -72,6 +76,17 @@ def test_models_that_the_browser_does_not_run_are_refused(tmp_path: Path, name: 
     with pytest.raises(TrainError, match="the browser runs float `keen` networks"):
         export_web(find_model(name), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trunk_that_the_engine_does_not_know_is_refused(data: Path, tmp_path: Path) -> None:
+    deep = dataclasses.replace(KEEN, network=NetworkSpec("keen", {"head": 8, "trunk": 8, "stride": 4}))
+    run = run_of(deep, tmp_path / "tiny", 1)
+    arguments = ["export", str(run), "--no-int8", "--data", str(data), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    with pytest.raises(TrainError, match=r"\[4\] of the head"):
+        export_web(tmp_path / "out" / "tiny.onnx", tmp_path / "web")
+    assert not (tmp_path / "web").exists()
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ static float last_strength;
 static uint32_t model_end;
 
 EXPORT(model_inner) int *model_inner(void) { return network_inner(); }
-EXPORT(model_new) int model_new(int head, int trunk, int blocks, int embedding, int experts) {
-  return network_new(head, trunk, blocks, embedding, experts);
+EXPORT(model_new) int model_new(int head, int trunk, int stride, int blocks, int embedding, int experts) {
+  return network_new(head, trunk, stride, blocks, embedding, experts);
 }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }

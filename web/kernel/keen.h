@@ -63,7 +63,7 @@ void winograd(const Map *in, const Map *out, const float *transformed, const flo
 
 /* network.c */
 int *network_inner(void);
-int network_new(int head, int trunk, int blocks, int embedding, int experts);
+int network_new(int head, int trunk, int stride, int blocks, int embedding, int experts);
 float *network_weights(void);
 uint32_t network_weight_count(void);
 void network_prepare(void);

@@ -17,13 +17,14 @@ typedef struct {
 
 static struct {
   int head, trunk, blocks, embedding, experts;
+  int stride;            /* edge of the head's positions that become one of the trunk: 1 or 2 */
   int inner[2][BLOCKS_MAX]; /* channels inside each block of each expert; 0: as many as the trunk has */
 } net;
 static Expert experts[2];
 static float *raw, *ones;
 static uint32_t raw_count;
 
-/* Maps of one frame size: the head's at a quarter of the picture, the trunk's at an eighth. */
+/* Maps of one frame size: the head's at a quarter of the picture, the trunk's there too or at an eighth. */
 static Map bands, skip, trunk, inner[2][BLOCKS_MAX];
 static float *line, *line_out;
 static int planned_width;
@@ -35,6 +36,8 @@ static const float *next(const float **from, uint32_t count) {
   return start;
 }
 
+static int positions(void) { return net.stride * net.stride; }
+
 static uint32_t film_count(int channels) { return 2 * (channels * net.embedding + channels); }
 
 static uint32_t expert_count(int expert) {
@@ -44,7 +47,7 @@ static uint32_t expert_count(int expert) {
     blocks += 2 * trunk * inside * 9 + inside + trunk + film_count(inside);
   }
   return PIXELS * PIXELS + PIXELS + net.embedding * CONDITION + net.embedding + head * PIXELS * 9 + head +
-         film_count(head) + trunk * head * 4 + trunk + blocks + trunk * head * 4 + head +
+         film_count(head) + 2 * trunk * head * positions() + trunk + blocks + head +
          PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
 }
 
@@ -52,13 +55,14 @@ static uint32_t expert_count(int expert) {
 int *network_inner(void) { return net.inner[0]; }
 
 /* Room for a network; 0 where it is of a shape that cannot be run, or memory is short. */
-int network_new(int head, int trunk_channels, int blocks, int embedding, int count) {
+int network_new(int head, int trunk_channels, int stride, int blocks, int embedding, int count) {
   if (head < 8 || head % 8 || trunk_channels < 8 || trunk_channels % 8 || head > CHANNELS_MAX / 4 ||
       trunk_channels > CHANNELS_MAX || blocks < 1 || blocks > BLOCKS_MAX || embedding < 1 || embedding > 256 ||
-      count < 1 || count > 2)
+      count < 1 || count > 2 || stride < 1 || stride > 2)
     return 0;
   net.head = head, net.trunk = trunk_channels, net.blocks = blocks, net.embedding = embedding, net.experts = count;
-  int widest = trunk_channels > 4 * head ? trunk_channels : 4 * head;
+  net.stride = stride;
+  int widest = trunk_channels > positions() * head ? trunk_channels : positions() * head;
   raw_count = 0;
   for (int e = 0; e < count; e++) {
     for (int b = 0; b < blocks; b++) {
@@ -76,12 +80,12 @@ int network_new(int head, int trunk_channels, int blocks, int embedding, int cou
     Expert *x = experts + e;
     x->bands = take(PIXELS * PIXELS * sizeof(float));
     x->head = take(winograd_floats(PIXELS, head) * sizeof(float));
-    x->down = take(4 * head * trunk_channels * sizeof(float));
+    x->down = take(positions() * head * trunk_channels * sizeof(float));
     for (int b = 0; b < blocks; b++) {
       x->first[b] = take(winograd_floats(trunk_channels, net.inner[e][b]) * sizeof(float));
       x->second[b] = take(winograd_floats(net.inner[e][b], trunk_channels) * sizeof(float));
     }
-    x->up = take(4 * head * trunk_channels * sizeof(float));
+    x->up = take(positions() * head * trunk_channels * sizeof(float));
     x->tail = take(winograd_floats(head, PIXELS) * sizeof(float));
     x->tail_bias = take(PIXELS * sizeof(float));
     for (int f = 0; f <= blocks; f++) {
@@ -133,7 +137,7 @@ static void fold_tail(Expert *x, const float *weight, const float *bias, const f
 /* Turn the weights into the form that they are used in. */
 void network_prepare(void) {
   const float *at = raw;
-  int head = net.head, wide = net.trunk;
+  int head = net.head, wide = net.trunk, all = positions();
   for (int e = 0; e < net.experts; e++) {
     Expert *x = experts + e;
     pack(at, PIXELS, PIXELS, 1, PIXELS, x->bands), at += PIXELS * PIXELS;
@@ -142,13 +146,13 @@ void network_prepare(void) {
     x->embed_bias = next(&at, net.embedding);
     winograd_weights(at, PIXELS, head, x->head), at += head * PIXELS * 9;
     read_film(x->films, &at, next(&at, head));
-    /* (trunk, head, y, x): the four positions one after another, the head's channels within each. */
-    for (int q = 0; q < 4; q++)
+    /* (trunk, head, y, x): the positions one after another, the head's channels within each. */
+    for (int q = 0; q < all; q++)
       for (int panel = 0; panel < wide; panel += 8)
         for (int c = 0; c < head; c++)
           for (int o = 0; o < 8; o++)
-            x->down[(panel * 4 * head) + (q * head + c) * 8 + o] = at[((panel + o) * head + c) * 4 + q];
-    at += wide * head * 4;
+            x->down[(panel * all * head) + (q * head + c) * 8 + o] = at[((panel + o) * head + c) * all + q];
+    at += wide * head * all;
     x->down_bias = next(&at, wide);
     for (int b = 0; b < net.blocks; b++) {
       int inside = net.inner[e][b];
@@ -158,10 +162,10 @@ void network_prepare(void) {
       x->second_bias[b] = next(&at, wide);
     }
     /* (trunk, head, y, x): column q * head + c of the product is channel c of the block's position q. */
-    for (int column = 0; column < 4 * head; column++)
+    for (int column = 0; column < all * head; column++)
       for (int c = 0; c < wide; c++)
-        x->up[(column & ~7) * wide + c * 8 + (column & 7)] = at[(c * head + column % head) * 4 + column / head];
-    at += wide * head * 4;
+        x->up[(column & ~7) * wide + c * 8 + (column & 7)] = at[(c * head + column % head) * all + column / head];
+    at += wide * head * all;
     x->up_bias = next(&at, head);
     fold_tail(x, at, at + PIXELS * head * 9, at + PIXELS * head * 9 + PIXELS);
     at += PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
@@ -186,10 +190,11 @@ static int plan_inner(int width, int height) {
  * there is nothing to plan. */
 int network_resize(int width, int height) {
   if (!net.head) return 1;
-  int across = width / BLOCK, down = height / BLOCK, half = across / 2;
-  int widest = net.trunk > 4 * net.head ? net.trunk : 4 * net.head;
+  int across = width / BLOCK, down = height / BLOCK, columns = across / net.stride, rows = down / net.stride;
+  int widest = net.trunk > positions() * net.head ? net.trunk : positions() * net.head;
+  if (widest < PIXELS) widest = PIXELS;
   int fine = map_new(&bands, across, down, PIXELS) && map_new(&skip, across, down, net.head);
-  fine = fine && map_new(&trunk, half, down / 2, net.trunk) && plan_inner(half, down / 2);
+  fine = fine && map_new(&trunk, columns, rows, net.trunk) && plan_inner(columns, rows);
   line = take((across + TILE) * widest * sizeof(float));
   line_out = take((across + TILE) * widest * sizeof(float));
   if (!fine || !line || !line_out) return 0;
@@ -242,16 +247,15 @@ static void to_bands(const Expert *x, const uint8_t *luma, int width) {
 
 static v128_t leaky(v128_t x) { return wasm_f32x4_pmax(x, wasm_f32x4_mul(x, wasm_f32x4_const_splat(SLOPE))); }
 
-/* 2x2 positions of the head become one of the trunk. */
+/* Positions of the head, one or 2x2, become one of the trunk. */
 static void to_trunk(const Expert *x) {
-  int pair = 2 * net.head;
+  int side = net.stride * net.head, depth = net.stride * side;
   for (int row = 0; row < trunk.height; row++) {
-    const float *upper = skip.origin + 2 * row * skip.stride, *lower = upper + skip.stride;
-    for (int i = 0; i < trunk.width; i++) {
-      __builtin_memcpy(line + 2 * i * pair, upper + i * pair, pair * sizeof(float));
-      __builtin_memcpy(line + 2 * i * pair + pair, lower + i * pair, pair * sizeof(float));
-    }
-    matmul(line, 2 * pair, fours(trunk.width), 2 * pair, x->down, net.trunk, line_out);
+    const float *from = skip.origin + row * net.stride * skip.stride;
+    for (int i = 0; i < trunk.width; i++)
+      for (int y = 0; y < net.stride; y++)
+        __builtin_memcpy(line + i * depth + y * side, from + y * skip.stride + i * side, side * sizeof(float));
+    matmul(line, depth, fours(trunk.width), depth, x->down, net.trunk, line_out);
     float *out = trunk.origin + row * trunk.stride;
     for (int i = 0; i < trunk.width; i++)
       for (int c = 0; c < net.trunk; c += 4, out += 4) {
@@ -263,14 +267,14 @@ static void to_trunk(const Expert *x) {
 
 /* The trunk, enlarged, onto the head's map. */
 static void from_trunk(const Expert *x) {
-  int head = net.head;
+  int head = net.head, side = net.stride, all = positions();
   for (int row = 0; row < trunk.height; row++) {
-    matmul(trunk.origin + row * trunk.stride, net.trunk, fours(trunk.width), net.trunk, x->up, 4 * head, line_out);
-    for (int y = 0; y < 2; y++) {
-      float *out = skip.origin + (2 * row + y) * skip.stride;
+    matmul(trunk.origin + row * trunk.stride, net.trunk, fours(trunk.width), net.trunk, x->up, all * head, line_out);
+    for (int y = 0; y < side; y++) {
+      float *out = skip.origin + (side * row + y) * skip.stride;
       for (int i = 0; i < skip.width; i++)
         for (int c = 0; c < head; c += 4, out += 4) {
-          v128_t value = wasm_v128_load(line_out + ((i >> 1) * 4 + 2 * y + (i & 1)) * head + c);
+          v128_t value = wasm_v128_load(line_out + (i / side * all + side * y + i % side) * head + c);
           value = wasm_f32x4_add(value, wasm_v128_load(x->up_bias + c));
           wasm_v128_store(out, leaky(wasm_f32x4_add(wasm_v128_load(out), value)));
         }

@@ -116,7 +116,7 @@ def join(first: Path, second: Path, route: Route, out: Path, **changes: object) 
     The second expert's outputs get the suffix ".1". Raises TrainError when the two don't belong together.
     """
     specs = [read_spec(path) for path in (first, second)]
-    alike = ("scale", "size_multiple", "block", "color", "precision", "enlarging", "condition", "steady")
+    alike = ("scale", "block", "color", "precision", "enlarging", "condition", "steady")
     differing = [name for name in alike if getattr(specs[0], name) != getattr(specs[1], name)]
     if differing:
         raise TrainError(f"'{first}' and '{second}' differ in {', '.join(differing)}: export both alike")
@@ -131,6 +131,8 @@ def join(first: Path, second: Path, route: Route, out: Path, **changes: object) 
     recipes = [json.loads(spec.recipe) if spec.recipe.startswith("{") else spec.recipe for spec in specs]
     spec = replace(
         specs[0],
+        # What fits the one whose trunk lies deeper fits the other too: multiples are powers of two.
+        size_multiple=max(spec.size_multiple for spec in specs),
         radius=max(spec.radius for spec in specs),
         parameters=sum(spec.parameters for spec in specs),
         recipe=json.dumps({"experts": recipes}, sort_keys=True),

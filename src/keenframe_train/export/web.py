@@ -72,6 +72,7 @@ def export_web(model: Path, out: Path) -> Path:
     network: dict[str, Any] = {
         "head": shapes["head.weight"][0],
         "trunk": shapes["down.weight"][0],
+        "stride": shapes["down.weight"][2],
         "blocks": _blocks(shapes),
         "embedding": shapes["embed_linear.weight"][0],
     }
@@ -112,11 +113,17 @@ def read_tensors(model: Path, experts: int) -> list[Tensor]:
         if pixels.size != 256 or not np.array_equal(pixels.reshape(16, 16), np.eye(16)):
             raise TrainError(f"'{model}' does not begin with 4x4 blocks of pixels; expected a `keen` network")
         tensors += [_stored(stored, name, suffix, model) for name in _order(stored, suffix)]
+    steps = {tensor.values.shape[2] for tensor in tensors if tensor.name == "down.weight"}
+    if len(steps) > 1 or not steps <= {1, 2}:
+        raise TrainError(
+            f"'{model}' has trunks whose positions are {sorted(steps)} of the head's wide; the browser's engine runs "
+            "1 or 2, and experts alike in that"
+        )
     return tensors
 
 
 def _check(spec: ModelSpec, model: Path) -> None:
-    wanted = {"color": "luma", "scale": 1, "size_multiple": 8, "precision": "float32"}
+    wanted = {"color": "luma", "scale": 1, "precision": "float32"}
     found = {key: getattr(spec, key) for key in wanted}
     if found != wanted or spec.condition is None:
         raise TrainError(
