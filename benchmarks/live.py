@@ -170,8 +170,7 @@ def main() -> int:
     try:
         if given.json is not None:
             given.json.parent.mkdir(parents=True, exist_ok=True)
-            given.json.parent.mkdir(parents=True, exist_ok=True)
-        check_output(given.json, overwrite=True)  # rather than after minutes of measuring
+            check_output(given.json, overwrite=True)  # rather than after minutes of measuring
         numbers = soak(given)
     except (KeenframeError, OSError, typer.BadParameter) as error:
         parser.error(str(error))

@@ -52,8 +52,10 @@ class Point:
     latency: Latency
 
 
-def read_points(runs: list[Path], width: int, height: int, threads: int, rounds: int) -> list[Point]:
-    """Everything about the runs. Raises TrainError for what is no run of a keen network."""
+def read_points(
+    runs: list[Path], kinds: list[str], width: int, height: int, threads: int, rounds: int
+) -> list[Point]:
+    """Everything about the runs. Raises TrainError for what is no run of a keen network, or not judged on `kinds`."""
     configs: dict[str, KeenConfig] = {}
     found: dict[str, dict[str, Any]] = {}
     whole = 0
@@ -61,6 +63,10 @@ def read_points(runs: list[Path], width: int, height: int, threads: int, rounds:
         network, state = load_network(run / "best.pt")
         if run.name in found:
             raise TrainError(f"two runs are called '{run.name}'; give each a folder of its own name")
+        if missing := [kind for kind in kinds if kind not in state["gains"]]:
+            raise TrainError(
+                f"'{run}' was not judged on {', '.join(missing)}; it was on {', '.join(state['gains'])}"
+            )
         inner = network.config.inner_widths
         whole = whole or sum(inner)
         extra = {kind: run / name for kind, name in (("cut", FILE), ("int8", "int8.pt"))}
@@ -174,11 +180,7 @@ def pruning(
     """Measure runs of different widths and draw their curve."""
     width, height = parse_size(size)
     kinds = kind or ["r1", "r2", "r3", "call-half"]
-    points = read_points(runs, width, height, threads, rounds)
-    if missing := sorted({name for point in points for name in kinds if name not in point.gains}):
-        raise TrainError(
-            f"the runs were not judged on {', '.join(missing)}; known: {', '.join(points[0].gains)}"
-        )
+    points = read_points(runs, kinds, width, height, threads, rounds)
     machine = describe(threads)
     caption = f"{width}x{height}, INT8, {threads} threads, {machine['cpu']}"
     content = {

@@ -132,8 +132,8 @@ def bodies(
         rows = time_all(configs, width, height, threads, rounds)
         old = {"about": about, "machine": describe(threads)}
     else:
-        rows = old["bodies"]
-    _write(out, old, rows, steps)
+        rows = [_comparable(row, steps) for row in old["bodies"]]
+    _write(out, old, rows)
     if steps and data is not None:
         torch.set_num_threads(training_threads)
         times = {row["name"]: Latency(row["time_ms"], row["ratio"]) for row in rows}
@@ -146,20 +146,30 @@ def bodies(
             # With branches or without, a body costs the same: it is the same once it is folded.
             base = known[name] if name in known else known[KEEN]
             row = known.setdefault(name, {**base, "name": name, "shape": asdict(config)})
-            row |= {"gains": gains, "mean_gain": fmean(gains[kind] for kind in KINDS[scale]), "steps": steps}
-            _write(out, old, list(known.values()), steps)
+            row |= {
+                "gains": gains, "mean_gain": fmean(gains[kind] for kind in KINDS[scale]), "steps": steps,
+                "windows": sum(sample.kind == KINDS[scale][0] for sample in samples),
+            }  # fmt: skip
+            _write(out, old, list(known.values()))
     print((out / "bodies.md").read_text())
 
 
-def _write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]], steps: int) -> None:
+def _comparable(row: dict[str, Any], steps: int) -> dict[str, Any]:
+    """A row of an earlier call, without what it reached in another number of steps than is wanted now."""
+    if not steps or row.get("steps", steps) == steps:
+        return row
+    return {key: value for key, value in row.items() if key not in ("gains", "mean_gain", "steps", "windows")}
+
+
+def _write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     machine, (width, height) = about["machine"], about["about"]["size"]
-    caption = (
-        f"{width}x{height}, INT8, {machine['threads']} threads, {machine['cpu']}, network alone; {steps} steps of "
-        "training each, 24 windows a kind"
-    )
+    caption = f"{width}x{height}, INT8, {machine['threads']} threads, {machine['cpu']}, network alone"
+    trained = [row for row in rows if row.get("mean_gain") is not None]
+    if trained:
+        caption += f"; {trained[0]['steps']} steps of training each, {trained[0]['windows']} windows a kind"
     write_text(out / "bodies.json", json.dumps({**about, "bodies": rows}, indent=1) + "\n")
     write_text(out / "bodies.md", markdown(rows, KINDS[about["about"]["scale"]], f"{caption}."))
-    if any(row.get("mean_gain") is not None for row in rows):
+    if trained:
         with replacing(out / "bodies.png") as file:
             draw(rows, caption).savefig(file, format="png", dpi=110)
 

@@ -18,10 +18,3 @@ RECIPE = Recipe(
     shares={"clean": 0.02, "r1": 0.12, "r2": 0.36, "r3": 0.11, "r4": 0.02, "call-small": 0.37},
     description="Sharpens enlarged, blurred and noisy call frames with more work than keen's",
 )
-
-
-def smoke(data, out):
-    """A few steps on the pictures below `data`, into the folder `out`; gives the run's result."""
-    from keenframe_train.reproduce import smoke_fit
-
-    return smoke_fit(RECIPE, data, out)

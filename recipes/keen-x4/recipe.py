@@ -10,10 +10,3 @@ RECIPE = Recipe(
     steps=24_000,
     description="Quarter-size call frame in, sharp full-size frame out",
 )
-
-
-def smoke(data, out):
-    """A few steps on the pictures below `data`, into the folder `out`; gives the run's result."""
-    from keenframe_train.reproduce import smoke_fit
-
-    return smoke_fit(RECIPE, data, out)

@@ -42,6 +42,10 @@ class BufferPool:
             buffers.append(buffer)
         return buffer
 
+    def result(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> NDArray[Any]:
+        """Memory for a result: as `take` for a stream; new for a still, whose size may never come again."""
+        return np.empty(shape, dtype) if still else self.take(shape, dtype)
+
     def clear(self) -> None:
         """Forget all buffers; those in use live on with their users."""
         self._kinds.clear()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from keenframe import color
 from keenframe.buffers import BufferPool, Scratch
@@ -55,7 +55,7 @@ class RgbPath:
         """RGB (H, W, 3) or gray (H, W), uint8 or uint16, full range."""
         height, width = array.shape[:2]
         if array.ndim == 3 and array.dtype == np.uint8:
-            out = self._output(self._large(*self._padded(height, width), 3), np.uint8, still)
+            out = self._pool.result(self._large(*self._padded(height, width), 3), np.uint8, still)
             return self._run(array, strength, out)
         bit_depth = 8 * array.itemsize
         eight = array
@@ -65,7 +65,7 @@ class RgbPath:
         rgb = self._padded_scratch(height, width)
         copy_padded(eight if array.ndim == 3 else eight[:, :, None], rgb)
         residual = self._residual(rgb, height, width)
-        out = self._output(self._large(*array.shape), array.dtype, still)
+        out = self._pool.result(self._large(*array.shape), array.dtype, still)
         color.enlarge(array, self._spec.scale, out, self._spec.enlarging)
         if array.ndim == 2:
             color.add_rgb_residual((out,), "gray", "bt601", "full", residual, strength, bit_depth)
@@ -104,7 +104,7 @@ class RgbPath:
         """New planes with the frame's own pixels in the result's size."""
         layout, scale = LAYOUTS[frame.format], self._spec.scale
         shapes = layout.shapes(frame.width * scale, frame.height * scale)
-        planes = tuple(self._output(shape, layout.dtype, still) for shape in shapes)
+        planes = tuple(self._pool.result(shape, layout.dtype, still) for shape in shapes)
         for index, (plane, out) in enumerate(zip(frame.planes, planes, strict=True)):
             kind, left = (self._spec.enlarging, False) if index == 0 else ("bilinear", frame.left_sited)
             color.enlarge(plane, scale, out, kind, left, (1 << frame.bit_depth) - 1)
@@ -119,10 +119,6 @@ class RgbPath:
 
     def _large(self, height: int, width: int, *channels: int) -> tuple[int, ...]:
         return height * self._spec.scale, width * self._spec.scale, *channels
-
-    def _output(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> Plane:
-        """Memory for a result: pooled for a stream; new for a still, whose size may never come again."""
-        return np.empty(shape, dtype) if still else self._pool.take(shape, dtype)
 
 
 def picture_windows(height: int, width: int, spec: ModelSpec) -> Iterator[Window]:

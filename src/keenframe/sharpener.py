@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TypeVar, overload
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from keenframe import color
 from keenframe.buffers import BufferPool, Scratch
@@ -119,8 +119,8 @@ class Sharpener:
         """Get ready for a stream of frames like this one, so that the first is no slower than the others.
 
         like: a frame of their size and format; its pixels are not read. May run in another thread beside `sharpen`,
-        which does not wait for it. Returns the seconds that the network takes for such a frame, 0 where it has
-        nothing to do. InputError as `sharpen`.
+        which does not wait for it. Returns the seconds that the network, its slower expert where it has two, takes
+        for such a frame; 0 where it has nothing to do. InputError as `sharpen`.
         """
         strength = check_strength(strength)
         plane = like.planes[0]
@@ -137,7 +137,8 @@ class Sharpener:
         for expert in range(2 if self.spec.route is not None else 1):
             kind: OutputKind = "residual" if fine else "steady" if self.spec.steady else "pixels"
             variant = Variant(kind, fine or strength == 1, expert)
-            prepared, time_s = self._engine.prepare(height, width, variant)
+            prepared, own_s = self._engine.prepare(height, width, variant)
+            time_s = max(time_s, own_s)
             with self._lock:
                 self._engine.adopt(height, width, variant, prepared)
         return time_s
@@ -175,7 +176,7 @@ class Sharpener:
         """
         if plane.ndim == 2 and bit_depth == 8:
             height, width = self._padded(plane)
-            out = self._output((height * self.scale, width * self.scale), np.uint8, still)
+            out = self._pool.result((height * self.scale, width * self.scale), np.uint8, still)
             return self._run(plane, still, strength, out)
         luma = self._scratch.get("luma", plane.shape[:2], np.uint8)
         if plane.ndim == 3:
@@ -185,7 +186,7 @@ class Sharpener:
         height, width = self._padded(plane)
         residual = self._scratch.get("residual", (height * self.scale, width * self.scale), np.float32)
         residual = self._run(luma, still, None, residual)
-        out = self._output((*residual.shape, *plane.shape[2:]), plane.dtype, still)
+        out = self._pool.result((*residual.shape, *plane.shape[2:]), plane.dtype, still)
         color.enlarge(plane, self.scale, out, self.spec.enlarging)
         color.add_scaled(out, residual, strength * color.code_value(bit_depth), (1 << bit_depth) - 1)
         return out
@@ -226,10 +227,6 @@ class Sharpener:
         view = luma[window.top : window.top + window.height, window.left : window.left + window.width]
         return self._scratch.padded("source", view, window.height, window.width)
 
-    def _output(self, shape: tuple[int, ...], dtype: DTypeLike, still: bool) -> Plane:
-        """Memory for a result: pooled for a stream; new for a still, whose size may never come again."""
-        return np.empty(shape, dtype) if still else self._pool.take(shape, dtype)
-
     def _padded(self, plane: Plane) -> tuple[int, int]:
         multiple = self.spec.size_multiple
         return round_up(plane.shape[0], multiple), round_up(plane.shape[1], multiple)
@@ -240,7 +237,7 @@ class Sharpener:
             return frame.chroma
         layout = LAYOUTS[frame.format]
         shapes = layout.shapes(frame.width * self.scale, frame.height * self.scale)[1:]
-        enlarged = tuple(self._output(shape, layout.dtype, still) for shape in shapes)
+        enlarged = tuple(self._pool.result(shape, layout.dtype, still) for shape in shapes)
         for plane, out in zip(frame.chroma, enlarged, strict=True):
             color.enlarge(plane, self.scale, out, "bilinear", frame.left_sited, (1 << frame.bit_depth) - 1)
         return enlarged

@@ -8,6 +8,7 @@ between the two convolutions of a block are ranked across all blocks, so that a 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -66,24 +67,32 @@ def importance(net: Keen, recipe: Recipe, bank: Bank, batches: int, seed: int = 
     return found
 
 
-def choose(found: list[Tensor], keep: float, multiple: int) -> list[Tensor]:
-    """Indices of the channels to keep of each block, in rising order.
+def groups_kept(widths: Sequence[int], keep: float, multiple: int) -> int:
+    """How many groups of `multiple` channels stay when the share `keep` of all does, at least one in every block.
 
-    keep: their share of all. multiple: every block keeps a multiple of this, at least one, as engines compute channels
-    in groups. Raises TrainError for a share that is not between 0 and 1, or that leaves nothing to take out.
+    Raises TrainError for a share that is not between 0 and 1, or that leaves nothing to take out.
     """
-    widths = [len(values) for values in found]
     if not 0 < keep < 1:
         raise TrainError(f"--keep is the share of channels that stay, above 0 and below 1; got {keep}")
     if any(width % multiple for width in widths):
         raise TrainError(
-            f"blocks of {widths} channels cannot be cut in groups of {multiple}; choose --multiple"
+            f"blocks of {list(widths)} channels cannot be cut in groups of {multiple}; choose --multiple"
         )
-    wanted = max(len(found), round(keep * sum(widths) / multiple))
+    wanted = max(len(widths), round(keep * sum(widths) / multiple))
     if wanted * multiple == sum(widths):
         raise TrainError(
             f"--keep {keep} of {sum(widths)} channels in groups of {multiple} takes none out; choose a smaller one"
         )
+    return wanted
+
+
+def choose(found: list[Tensor], keep: float, multiple: int) -> list[Tensor]:
+    """Indices of the channels to keep of each block, in rising order.
+
+    keep: their share of all. multiple: every block keeps a multiple of this, at least one, as engines compute channels
+    in groups. Raises TrainError as `groups_kept`.
+    """
+    wanted = groups_kept([len(values) for values in found], keep, multiple)
     order = [values.argsort(descending=True) for values in found]
     groups = [values[by].reshape(-1, multiple).sum(1) for values, by in zip(found, order, strict=True)]
     # Within a block the groups fall, so that the best of all are the first of each. One stays in any case.
@@ -127,8 +136,10 @@ def prune(
         if before["pruned"] != _description(checkpoint, state, keep, multiple, batches):
             raise TrainError(f"'{made}' was pruned otherwise ({before['pruned']}); choose another --out")
         return _finetuning(recipe, old.network, out.name, checkpoint, steps, rate)
+    groups_kept(net.config.inner_widths, keep, multiple)  # rather than after the importance is known
     small = narrowed(net, choose(importance(net, recipe, bank, batches), keep, multiple))
     options = {**recipe.network.options, "inner": list(small.config.inner)}
+    options.pop("branches", None)  # they are folded
     tuned = _finetuning(recipe, NetworkSpec("keen", options), out.name, checkpoint, steps, rate)
     card = {"step": state["step"], "gains": gains(measure(small.eval(), samples))}
     card["pruned"] = _description(checkpoint, state, keep, multiple, batches)

@@ -7,7 +7,6 @@ it was interrupted.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -22,16 +21,17 @@ from keenframe_train.data.images import ImageFile, first_of_each
 from keenframe_train.data.presets import mix
 from keenframe_train.data.validation import Sample, validation_samples
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.report import check_section, insert_section
 from keenframe_train.experiment import RUNS, Experiment, Plan, load_experiment, make_plan
 from keenframe_train.files import write_text
-from keenframe_train.loop import FitResult, fit
+from keenframe_train.loop import fit
 from keenframe_train.nets.load import load_any
 from keenframe_train.recipe import Recipe
 from keenframe_train.reproduction.compare import Subject, compare, digest, names, on_set, sets_below
 from keenframe_train.reproduction.pictures import before_after, write_figure
 from keenframe_train.reproduction.results import ALL, Results, about_network, machine, means
 from keenframe_train.reproduction.ship import check_color, ship
-from keenframe_train.reproduction.tables import markdown, to_csv, write_readme
+from keenframe_train.reproduction.tables import BEGIN, END, markdown, to_csv
 from keenframe_train.schedule import Standing
 
 SANE_LOSS = 3.0  # dB that a network of a few steps may stand below its input; broken ones stand far lower
@@ -59,12 +59,14 @@ def reproduce(
     instead of the budget's. limit: pictures of each category in the comparison; None: all. sets: folder that holds
     Set5 or Set14 [data/sets]. readme: README whose measured section is written anew. models: folder for the student's
     ONNX files. workers: processes that make pairs and batches.
-    Raises TrainError for an unknown budget, `models` of a luma recipe, missing pictures, and a folder with runs of
-    other settings.
+    Raises TrainError for an unknown budget, `models` of a luma recipe, a README without such a section, missing
+    pictures, and a folder with runs of other settings.
     """
     plan = make_plan(experiment, budget, out, steps=steps, steps_teacher=steps_teacher)
     if models is not None:
         check_color(plan.runs["student"], out / "student")
+    if readme is not None:
+        check_section(readme, BEGIN, END)
     training, held_out = train_and_validation(data)
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     for note in plan.notes:
@@ -93,7 +95,7 @@ def reproduce(
         files = first_of_each(held_out, limit)
         results = _evaluate(experiment, plan, budget, files, out, sets_below(sets or data), fabric)
         if readme is not None:
-            write_readme(readme, (out / "table.md").read_text())
+            insert_section(readme, (out / "table.md").read_text(), BEGIN, END)
         if models is not None:
             made = ship(plan.runs["student"], results, out / "student", models, pairs(), windows())
             fabric.print(
@@ -118,33 +120,6 @@ def smoke(recipe: str | Path, data: Path, out: Path) -> Results:
             if not all(map(math.isfinite, values[run].values())) or (fall > SANE_LOSS and kind != "clean"):
                 raise TrainError(f"smoke of '{experiment.name}': {run} on {kind} gives {values[run]}")
     return results
-
-
-def smoke_fit(recipe: Recipe, data: Path, out: Path) -> FitResult:
-    """A few steps of a recipe that has no teacher of its own, on the pictures below `data`, into the folder `out`.
-
-    The pictures have 256 pixels a side at least. Raises TrainError when what comes out is not finite.
-    """
-    small = dataclasses.replace(
-        recipe,
-        bank_items=8,
-        bank_size=256,
-        batch=2,
-        patch=64,
-        steps=4,
-        warmup=1,
-        validate_every=4,
-        shares=None,
-    )
-    train, held_out = train_and_validation(data)
-    chosen = mix(small.mix)
-    bank = build_bank(out / "bank", train, chosen, small.bank_items, size=small.bank_size, workers=1)
-    samples = validation_samples(held_out, chosen.validation, 1, 256, color=small.color)
-    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    result = fit(small, bank, samples, out / "run", fabric=fabric, workers=0)
-    if not all(map(math.isfinite, result.gains.values())):
-        raise TrainError(f"smoke of '{recipe.name}' gives {result.gains}")
-    return result
 
 
 def finished(recipe: Recipe, folder: Path) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,21 @@ def test_bench_refuses_what_is_not_there(unsharp_model: Path, tmp_path: Path) ->
 
 def test_parse_size() -> None:
     assert bench.parse_size("1080P") == (1920, 1080) and bench.parse_size("641x361") == (641, 361)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_library_is_loaded_is_no_bug(number: int, code: int) -> None:
+    """Compiled libraries make an ImportError of whatever strikes while they are being loaded."""
+    script = f"""
+import signal
+from keenframe.cli import app, main
+def load(**options):
+    try:
+        signal.raise_signal({int(number)})
+    except BaseException as error:
+        raise ImportError("initialization failed") from error
+app.app = load
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code and "bug" not in done.stderr and "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import picture
+from keenframe.engines.base import Variant
 from keenframe.errors import InputError, KeenframeError, ModelError
 from keenframe.frame import Frame
 from keenframe.live.budget import CpuBudget
@@ -108,6 +109,17 @@ def test_what_is_prepared_compiles_nothing_more(
             got = ready.sharpen(frame(64, 48, seed, format), strength, still=False)
             assert np.array_equal(got.planes[0], expected[seed].planes[0])
         assert ready.prepare(source, 0.0) == 0.0
+
+
+def test_a_frame_costs_what_the_slower_expert_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sharpener("keen", "onnxruntime", threads=1) as sharpener:
+        prepare = sharpener._engine.prepare
+
+        def timed(height: int, width: int, variant: Variant) -> tuple[Any, float]:
+            return prepare(height, width, variant)[0], (0.02, 0.01)[variant.expert]
+
+        monkeypatch.setattr(sharpener._engine, "prepare", timed)
+        assert sharpener.prepare(frame()) == 0.02
 
 
 def test_the_first_frames_of_a_new_size_pass_and_then_come_sharp(ladder: list[Path]) -> None:

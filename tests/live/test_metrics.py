@@ -13,9 +13,9 @@ from keenframe.live.metrics import MetricsServer
 from keenframe.live.stats import Stats
 
 
-def get(port: int, path: str) -> tuple[int, str, str]:
+def get(port: int, path: str, name: str = "127.0.0.1") -> tuple[int, str, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path)
+    connection.request("GET", path, headers={"Host": name})
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()
@@ -35,6 +35,21 @@ def test_metrics_and_json_and_nothing_else() -> None:
         assert get(server.port, "/etc/passwd")[0] == 404
     with pytest.raises(OSError):
         get(server.port, "/metrics")
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:1234", "127.0.0.1", "127.0.0.1:9"])
+def test_it_goes_by_this_machines_names(name: str) -> None:
+    with MetricsServer(dict) as server:
+        assert get(server.port, "/stats.json", name)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", ""]
+)
+def test_a_page_elsewhere_cannot_read_it_by_a_name_of_its_own(name: str) -> None:
+    with MetricsServer(lambda: pytest.fail("asked for its numbers")) as server:
+        status, _, text = get(server.port, "/stats.json", name)
+        assert status == 421 and "127.0.0.1" in text
 
 
 def test_it_listens_on_this_machine_only() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from benchmarks import roofline
+from benchmarks import live, roofline
 from benchmarks.peers.__main__ import app
 from benchmarks.peers.methods import INPUT, Filter, Line, Method, all_methods, shrunk
 from benchmarks.peers.networks import Compact, DnCnn, WebSr
@@ -317,3 +317,24 @@ def test_models_of_others_are_no_onnx_of_ours(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph), tmp_path / "x.onnx")
     with pytest.raises(Exception, match="carries no 'keenframe' metadata"):
         all_methods(None, [str(tmp_path / "x.onnx")], threads=1)
+
+
+def test_a_soak_prints_its_numbers_and_writes_them_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = {
+        "fps": 30.0,
+        "latency_ms": {"p95": 20.0},
+        "rss_slope_mb_per_minute": 0.1,
+        "undeclared_drops": 0,
+    }
+    monkeypatch.setattr(live, "soak", lambda given: numbers)
+    monkeypatch.setattr("sys.argv", ["live.py"])
+    assert live.main() == 0 and json.loads(capsys.readouterr().out) == numbers
+    target = tmp_path / "new" / "soak.json"
+    monkeypatch.setattr("sys.argv", ["live.py", "--json", str(target)])
+    assert live.main() == 0 and json.loads(target.read_text()) == numbers
+    monkeypatch.setattr("sys.argv", ["live.py", "--json", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        live.main()
+    assert "is a folder" in capsys.readouterr().err

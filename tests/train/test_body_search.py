@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from benchmarks.bodies.__main__ import _comparable
 from benchmarks.bodies.__main__ import app as bodies
 from benchmarks.bodies.shapes import BRANCHES, KEEN, NANO, budget_ms, candidates, edge_of, shapes, sizes
 from benchmarks.latency import Latency, measure, random_model
@@ -68,6 +69,7 @@ def test_a_small_search(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         times.exit_code == 0
         and "| keen-nano | 75,840 |" in times.output
         and not Path("out/bodies.png").exists()
+        and "steps of training" not in times.output
     )
     before = {
         row["name"]: row["time_ms"] for row in json.loads(Path("out/bodies.json").read_text())["bodies"]
@@ -79,6 +81,9 @@ def test_a_small_search(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     after = {row["name"]: row for row in json.loads(Path("out/bodies.json").read_text())["bodies"]}
     assert all(after[name]["time_ms"] == time_ms for name, time_ms in before.items())  # measured once
     assert "mean_gain" in after[KEEN] and after[KEEN + BRANCHES]["shape"]["branches"]
+    again = CliRunner().invoke(bodies, [*call, "--steps", "0"], catch_exceptions=False)
+    assert "; 1 steps of training each, 4 windows a kind." in again.output  # what was trained is still there
+    assert {_comparable(row, 2).get("mean_gain") for row in after.values()} == {None}
     with pytest.raises(TrainError, match="training needs --data"):
         CliRunner().invoke(bodies, [*call, "--steps", "1"], catch_exceptions=False)
 
@@ -99,5 +104,5 @@ def test_the_curve_of_pruned_runs(tmp_path: Path) -> None:
     done = CliRunner().invoke(pruning, [*call, "--kind", "r1", "--kind", "r2"], catch_exceptions=False)
     assert done.exit_code == 0 and "| half | 4 (50%) |" in done.output and "+1.00 (+0.50)" in done.output
     assert (tmp_path / "out/pruning.png").stat().st_size > 10_000
-    with pytest.raises(TrainError, match="not judged on call-half, r3"):
+    with pytest.raises(TrainError, match="whole' was not judged on r3, call-half; it was on r1, r2"):
         CliRunner().invoke(pruning, call, catch_exceptions=False)

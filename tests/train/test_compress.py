@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from lightning_fabric import Fabric
 from onnx import numpy_helper
 from PIL import Image
 
@@ -28,14 +29,14 @@ from keenframe_train.export.package import export_model, load_network, load_roun
 from keenframe_train.export.plain import export_plain, to_int8_graph
 from keenframe_train.export.web import export_web
 from keenframe_train.int8_table import as_run
+from keenframe_train.loop import fit
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
 from keenframe_train.nets.resize import can_widen, narrowed, widen
-from keenframe_train.prune import choose, importance
+from keenframe_train.prune import choose, importance, prune
 from keenframe_train.qat import quantize_aware
 from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
-from keenframe_train.reproduce import smoke_fit
 from keenframe_train.start import start_from
 
 from .conftest import picture
@@ -134,6 +135,29 @@ def test_branches_are_one_kernel_in_the_end(batch: tuple[torch.Tensor, torch.Ten
     assert torch.allclose(folded(*batch), net(*batch), atol=1e-6)
 
 
+def test_a_run_with_branches_can_be_pruned(bank: Bank, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, branches=True)
+    recipe = Recipe("b", NetworkSpec("keen", dataclasses.asdict(config)), mix="keen", batch=2, patch=64)
+    card = {"recipe": recipe.to_json(), "step": 1, "gains": {}, "ema": network(config).state_dict()}
+    save_checkpoint(tmp_path / "best.pt", card)
+    cut = {"keep": 0.5, "steps": 2, "multiple": 4, "batches": 1}
+    tuned = prune(tmp_path / "best.pt", bank, [], tmp_path / "small", **cut)
+    small, _ = load_network(tmp_path / "small" / "pruned.pt")
+    assert sum(small.config.inner) == 16 and not build("keen", **tuned.network.options).config.branches
+    assert prune(tmp_path / "best.pt", bank, [], tmp_path / "small", **cut) == tuned
+
+
+def test_a_share_that_cannot_be_is_noticed_before_anything_is_measured(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe("s", NetworkSpec("keen", dataclasses.asdict(SMALL)))
+    card = {"recipe": recipe.to_json(), "step": 1, "gains": {}, "ema": network(SMALL).state_dict()}
+    save_checkpoint(tmp_path / "best.pt", card)
+    monkeypatch.setattr("keenframe_train.prune.importance", lambda *_: pytest.fail("measured"))
+    with pytest.raises(TrainError, match="--keep is the share of channels that stay"):
+        prune(tmp_path / "best.pt", bank, [], tmp_path / "small", keep=1.5, steps=2)
+
+
 def test_shapes_that_cannot_be_are_refused() -> None:
     for options, says in (
         ({"inner": [8]}, "a width from 1 up for each of 2"),
@@ -172,6 +196,14 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     with pytest.raises(TrainError, match=r"prune the run's best\.pt"):
         invoke("prune", "tiny-p50/int8.pt", "--data", str(data), "--bank", "banks/tiny")
     invoke("export", "tiny-p50", "--data", str(data), "--bank", "banks/tiny")
+    later = {**load_checkpoint(Path("tiny-p50/best.pt")), "step": 99}
+    save_checkpoint(Path("other/best.pt"), later)
+    Path("other/int8.pt").write_bytes(Path("tiny-p50/int8.pt").read_bytes())
+    with pytest.raises(
+        TrainError, match=r"fine-tuned from step 2 of the run, and 'other/best\.pt' is of step 99"
+    ):
+        invoke("export", "other", "--data", str(data), "--bank", "banks/tiny", "--name", "other")
+    invoke("export", "other", "--data", str(data), "--name", "other", "--no-int8")
     names = {t.name: tuple(t.dims) for t in onnx.load("models/tiny-p50-int8.onnx").graph.initializer}
     assert names["first.0.weight.int8"] == (4, 8, 3, 3)
     assert "inner" in (tmp_path / "models/tiny-p50.onnx").read_bytes().decode("latin1")
@@ -305,26 +337,31 @@ def test_the_table_of_int8(data: Path, tmp_path: Path, monkeypatch: pytest.Monke
         invoke(*call)
 
 
-@pytest.mark.parametrize("name", ["keen-base", "keen-x4"])
-def test_the_recipes_run(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["keen-base", "keen-full", "keen-nano", "keen-nano-full", "keen-x2", "keen-x4"]
+)
+def test_the_recipes_without_a_teacher_run(name: str, tmp_path: Path) -> None:
     for part, seed in (("train-0", 1), ("val", 2)):
         folder = tmp_path / part / "faces"
         folder.mkdir(parents=True)
         Image.fromarray(picture(seed, 300, 320)).save(folder / "a.png")
-    recipe = load_recipe(name)
-    result = smoke_fit(recipe, tmp_path, tmp_path / "out")
+    # Eight pairs are too few for the shares of all kinds.
+    few = {"batch": 2, "patch": 64, "steps": 4, "warmup": 1, "validate_every": 4, "shares": None}
+    recipe = dataclasses.replace(load_recipe(name), **few)
+    train, held_out = train_and_validation(tmp_path)
+    pairs = build_bank(tmp_path / "bank", train, mix(recipe.mix), 8, size=256, workers=1)
+    windows = validation_samples(held_out, mix(recipe.mix).validation, 1, 256)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    result = fit(recipe, pairs, windows, tmp_path / "run", fabric=fabric, workers=0)
+    assert np.isfinite(list(result.gains.values())).all()
     net, _ = load_any(result.best)
     assert isinstance(net, Keen)
     plane = picture(3, 64, 64)[..., 0]
     done = export_model(
         result.best, tmp_path, [sample_of(plane, net.scale)], name=name, description="", training_data=""
     )
-    assert done.parity.residual <= 1e-4 and run_file(done.float_file, plane, np.zeros(128, np.float32))[
-        0
-    ].shape == (
-        64 * net.scale,
-        64 * net.scale,
-    )
+    pixels, _ = run_file(done.float_file, plane, np.zeros(128, np.float32))
+    assert done.parity.residual <= 1e-4 and pixels.shape == (64 * net.scale, 64 * net.scale)
     if name == "keen-base":
         assert sum(p.numel() for p in net.parameters()) <= 450_000
         assert can_widen(KeenConfig(**load_experiment("keen").recipe.network.options), net.config)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keenframe_train.errors import TrainError
 from keenframe_train.page import own
-from keenframe_train.page.cards import card_names
+from keenframe_train.page.cards import card_names, recipe_folder
 from keenframe_train.page.claims import claims
 from keenframe_train.page.sources import CROPS, EVALUATIONS, load
 from keenframe_train.page.write import CARDS, CHARTS, PAGE, outdated, pages, write_pages
@@ -53,6 +53,21 @@ def test_every_model_has_its_card() -> None:
         for heading in ("Intended use", "Limits", "The files", "Training", "Measured", "Licence"):
             assert f"## {heading}" in card
         assert sources.models[name].spec.sha256[:16] in card
+
+
+@pytest.mark.parametrize(
+    ("run", "folder"),
+    [
+        ("keen", "keen"),
+        ("keen-control", "keen"),
+        ("keen-full-p50", "keen-full"),
+        ("keen-control-p75", "keen"),
+        ("keen-full-p75-p50", "keen-full"),
+        ("edsr-plain", "edsr-plain"),
+    ],
+)
+def test_a_run_leads_to_its_recipe(run: str, folder: str) -> None:
+    assert recipe_folder(run) == folder and (ROOT / "recipes" / folder).is_dir()
 
 
 def test_all_five_reports_are_answered() -> None:

@@ -15,6 +15,7 @@ from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.cli import app
 from keenframe_train.data.images import ImageFile
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate.report import write_report
 from keenframe_train.experiment import RUNS, Budget, Claim, load_experiment, make_plan
 from keenframe_train.nets.network import parameters
 from keenframe_train.nets.registry import build
@@ -184,6 +185,28 @@ def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="defines no TEACHER"):
         load_experiment("keen-x2")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read: no such file"),
+        ("# without a section\n", "has no section between"),
+        (f"{END}\n{BEGIN}\n", "has no section between"),
+        ("\xff", "cannot be read: .*utf-8"),
+    ],
+)
+def test_a_readme_without_its_section_is_noticed_before_training(
+    text: str | None, says: str, data: Path, tmp_path: Path
+) -> None:
+    readme, out = tmp_path / "README.md", tmp_path / "out"
+    if text is not None:
+        readme.write_text(text, encoding="latin-1")
+    with pytest.raises(TrainError, match=says):
+        reproduce(load_experiment("edsr-plain"), data, out, budget="smoke", readme=readme, fabric=cpu())
+    with pytest.raises(TrainError, match=says):
+        write_report(data, ["keen"], None, None, 2, out, "auto", 1, 1, readme)
+    assert not out.exists()
 
 
 def test_the_command_says_what_was_written(data: Path, tmp_path: Path, monkeypatch) -> None:

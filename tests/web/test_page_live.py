@@ -196,3 +196,20 @@ def test_a_source_that_ends(page: Page) -> None:
     page.evaluate("taken.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
     expect(page.get_by_role("alert")).to_contain_text("The camera is gone")
     expect(page.get_by_role("button", name="Start")).to_be_visible()
+
+
+def test_a_source_that_ends_before_the_first_picture(tab: Page, url: str) -> None:
+    tab.add_init_script("""
+      const take = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wish) => (globalThis.taken = await take(wish));
+      const create = document.createElement.bind(document);
+      document.createElement = (name) => {
+        if (name === "video") taken.getVideoTracks()[0].dispatchEvent(new Event("ended"));
+        return create(name);
+      };
+    """)
+    start(tab, url, "This browser")
+    expect(tab.get_by_role("alert")).to_contain_text("The camera is gone", timeout=SLOW_MS)
+    expect(tab.get_by_role("button", name="Start")).to_be_enabled()
+    expect(tab.locator("#show")).to_be_hidden()
+    expect(tab.get_by_role("alert")).to_contain_text("The camera is gone")

@@ -18,9 +18,7 @@ def main() -> NoReturn:
 
     stop.install()
     try:
-        from keenframe.cli.app import app
-
-        app(prog_name="keenframe")
+        _run()
     except (KeyboardInterrupt, SystemExit) as end:
         # Typer makes the second of the first, without a word.
         if isinstance(end, SystemExit) and end.code != 130:
@@ -50,6 +48,19 @@ def main() -> NoReturn:
             1,
         )
     sys.exit(0)
+
+
+def _run() -> None:
+    from keenframe.cli import stop
+
+    try:
+        from keenframe.cli.app import app
+
+        app(prog_name="keenframe")
+    except ImportError:
+        # What a compiled library makes of a signal that strikes while it is being loaded.
+        stop.check()
+        raise
 
 
 def _show_trace() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import CpuShare, Engine, Models, Overwrite, Strength, Threads, console
+from keenframe.cli.options import CpuShare, Engine, LiveThreads, Models, Overwrite, Strength, console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def camera(
     strength: Strength = 1.0,
     model: Models = None,
     engine: Engine = "auto",
-    threads: Threads = None,
+    threads: LiveThreads = None,
     fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second to hold.")] = 30.0,
     size: Annotated[
         str | None,

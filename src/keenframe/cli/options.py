@@ -34,6 +34,9 @@ Engine = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads for the network.", show_default="the engine's choice")
 ]
+LiveThreads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads of each model.", show_default="as few as keep up")
+]
 CpuShare = Annotated[
     float, typer.Option(min=0.05, max=1.0, help="Part of the time that sharpening may take, in all.")
 ]

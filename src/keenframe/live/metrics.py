@@ -13,6 +13,7 @@ from keenframe.errors import OutputError
 from keenframe.live.stats import prometheus
 
 LOOPBACK = "127.0.0.1"
+_NAMES = (LOOPBACK, "localhost")
 # A client that says nothing for so long is sent away.
 _SILENCE_S = 5.0
 
@@ -56,7 +57,12 @@ class _Handler(BaseHTTPRequestHandler):
     snapshot: Callable[[], dict[str, Any]]
 
     def do_GET(self) -> None:
-        if self.path == "/metrics":
+        # A page elsewhere can point a name of its own at this address (DNS rebinding), but it cannot choose what the
+        # browser sends as Host.
+        name = self.headers.get("Host", "").lower().partition(":")[0]
+        if name not in _NAMES:
+            self.send_error(421, f"this server goes by {' and '.join(_NAMES)} only")
+        elif self.path == "/metrics":
             self._answer("text/plain; version=0.0.4; charset=utf-8", prometheus(self.snapshot()))
         elif self.path == "/stats.json":
             self._answer("application/json", json.dumps(self.snapshot()) + "\n")

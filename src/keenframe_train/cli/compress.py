@@ -41,7 +41,7 @@ def prune(
     multiple: Annotated[int, typer.Option(min=1, help="Channels that engines compute together.")] = 16,
     batches: Annotated[int, typer.Option(min=1, help="Batches that importance is measured on.")] = 64,
     precision: Precision = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that make batches.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 1,
 ) -> None:
     """Take the least important channels out of a keen run for good, then fine-tune what is left.
 
@@ -107,7 +107,7 @@ def int8_table(
     from keenframe_train.data.bank import open_bank
     from keenframe_train.files import write_text
     from keenframe_train.int8_table import as_run, compare, markdown, read_rows
-    from keenframe_train.nets.load import load_any
+    from keenframe_train.nets.load import fine_tuned, load_any
     from keenframe_train.qat import quantize_aware
     from keenframe_train.recipe import Recipe
 
@@ -121,11 +121,13 @@ def int8_table(
         _, state = load_any(folder / "best.pt")
         recipe = Recipe.from_json(state["recipe"])
         pairs, samples = open_bank(banks / recipe.bank_name), judged_on(recipe, data)
-        tuned = folder / "int8.pt"
-        if not tuned.exists():
-            quantize_aware(folder / "best.pt", pairs, samples, tuned, steps=steps, workers=workers)
+        if fine_tuned(folder / "best.pt") is None:
+            quantize_aware(
+                folder / "best.pt", pairs, samples, folder / "int8.pt", steps=steps, workers=workers
+            )
+        rounded = load_checkpoint(folder / "int8.pt")["rounded"]
         about = {
-            "step": state["step"], "fine_tuning_steps": load_checkpoint(tuned)["rounded"], "frames": frames,
+            "step": state["step"], "fine_tuning_steps": rounded, "frames": frames,
             "sweeps": sweeps, "windows": len(samples),
         }  # fmt: skip
         if rows.get(folder.name, {}).get("about") == about:

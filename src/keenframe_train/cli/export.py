@@ -183,11 +183,12 @@ def _keen(
     """A keen run as a model. frames: calibration pairs for INT8 where none was fine-tuned; 0 for no INT8 file."""
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.package import export_model, load_network
+    from keenframe_train.nets.load import fine_tuned
     from keenframe_train.recipe import Recipe
 
     network, state = load_network(best)
     recipe = Recipe.from_json(state["recipe"])
-    rounded = best.with_name("int8.pt") if frames and best.with_name("int8.pt").exists() else None
+    rounded = fine_tuned(best) if frames else None
     calibration = []
     if frames and rounded is None:
         calibration = open_bank(bank_folder(folder, recipe.bank_name)).calibration(frames)
@@ -209,11 +210,11 @@ def _lab(
     """A network of the lab as an RGB model."""
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.plain import export_plain
-    from keenframe_train.nets.load import load_any
+    from keenframe_train.nets.load import fine_tuned, load_any
 
     network, state = load_any(best)
-    tuned = best.with_name("int8.pt")
-    rounded = load_any(tuned)[0] if frames and tuned.exists() else None
+    tuned = fine_tuned(best) if frames else None
+    rounded = None if tuned is None else load_any(tuned)[0]
     calibration = []
     if frames and rounded is None:
         calibration = open_bank(bank_folder(folder, recipe.bank_name)).calibration(frames)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from keenframe.evaluate.evaluation import Evaluation, Request, evaluate
+from keenframe.media.files import check_output, reason
 from keenframe_train.data.folders import validation_folder
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.damage import SENDINGS
@@ -35,7 +36,12 @@ def write_report(
     limit: int | None,
     readme: Path | None,
 ) -> str:
-    """Evaluate, write `results`/results.md beside the runs, and give the Markdown."""
+    """Evaluate, write `results`/results.md beside the runs, and give the Markdown.
+
+    readme: whose section between BEGIN and END is written anew; TrainError when it has none.
+    """
+    if readme is not None:
+        check_section(readme)
     methods = ("unsharp", *models)
     # A x2 model has nothing to say about pictures of full size, and is measured in any case.
     default = (*KINDS, *X2_KINDS)
@@ -87,11 +93,29 @@ def _run(request: Request, what: str) -> Evaluation:
     return found
 
 
+def check_section(readme: Path, begin: str = BEGIN, end: str = END) -> None:
+    """Raises what `insert_section` would: to be called before the hours that lead to it."""
+    check_output(readme, overwrite=True)
+    _around(readme, begin, end)
+
+
 def insert_section(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
-    """Write `text` between two markers of a README. Raises TrainError when it has no such section."""
-    old = readme.read_text()
-    if begin not in old or end not in old:
-        raise TrainError(f"'{readme}' has no section between '{begin}' and '{end}'")
-    head, rest = old.split(begin, 1)
-    _, tail = rest.split(end, 1)
+    """Write `text` between two markers of a README.
+
+    Raises TrainError when it has no such section, OutputError when it cannot be written.
+    """
+    head, tail = _around(readme, begin, end)
     write_text(readme, f"{head}{begin}\n{text}\n{end}{tail}")
+
+
+def _around(readme: Path, begin: str, end: str) -> tuple[str, str]:
+    """What stands before and behind a section."""
+    try:
+        old = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainError(f"'{readme}' cannot be read: {reason(error)}") from error
+    head, begun, rest = old.partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not begun or not ended:
+        raise TrainError(f"'{readme}' has no section between '{begin}' and '{end}'")
+    return head, tail

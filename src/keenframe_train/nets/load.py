@@ -15,6 +15,20 @@ from keenframe_train.nets.rounding import empty_layers, empty_points
 from keenframe_train.recipe import Recipe
 
 
+def fine_tuned(best: Path) -> Path | None:
+    """The int8.pt beside a run's best.pt, None where there is none. TrainError when it was made of earlier weights."""
+    tuned = best.with_name("int8.pt")
+    if not tuned.exists():
+        return None
+    steps = [load_checkpoint(path).get("step") for path in (tuned, best)]
+    if steps[0] != steps[1]:
+        raise TrainError(
+            f"'{tuned}' was fine-tuned from step {steps[0]} of the run, and '{best}' is of step {steps[1]}; run "
+            "`keenframe-train int8` again, or remove the file"
+        )
+    return tuned
+
+
 def load_any(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The averaged network of a run, in eval mode on the CPU, and the whole checkpoint.
 

@@ -151,11 +151,15 @@ def _training(spec: ModelSpec) -> str:
     lines = ["".join(f"- {line}\n" for line in made)] if made else []
     seen = f" {_LEAKS}" if spec.training_data.startswith(_LEAKY) else ""
     lines.append(f"Data: {spec.training_data or 'not stated in the file'}.{seen}\n")
-    # A pruned run is its recipe's, with what is kept behind the name.
-    links = dict.fromkeys(re.sub(r"-control$|-p\d+$", "", str(recipe["name"])) for recipe in recipes)
+    links = dict.fromkeys(recipe_folder(str(recipe["name"])) for recipe in recipes)
     if links:
         lines.append("Recipes: " + ", ".join(f"[{name}](../../recipes/{name})" for name in links) + ".\n")
     return "\n".join(lines)
+
+
+def recipe_folder(run: str) -> str:
+    """The folder in recipes/ that a run is of: a control's and a pruned run's name say more than the recipe's."""
+    return re.sub(r"(-control)?(-p\d+)*$", "", run)
 
 
 def _recipes(spec: ModelSpec) -> list[dict[str, Any]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 
 from keenframe_train.evaluate.markdown import DASH, wide_table
-from keenframe_train.evaluate.report import insert_section
 from keenframe_train.experiment import Claim, Report
 from keenframe_train.reproduction.results import ALL, Results, gain
 
@@ -155,8 +153,3 @@ def to_csv(results: Results) -> str:
                     )
                 )
     return lines.getvalue()
-
-
-def write_readme(readme: Path, text: str) -> None:
-    """Put the table between a README's markers. Raises TrainError when it has none."""
-    insert_section(readme, text, BEGIN, END)

@@ -2,6 +2,7 @@
 
 import { Compare } from "./compare.js";
 import { $, Problem, ask, fail, happened, sayPlace, say, showProblem } from "./page.js";
+import { Strength } from "./strength.js";
 import { browserObstacle, inBrowser, throughRelay } from "./ways.js";
 
 const STATS_MS = 1000;
@@ -14,7 +15,7 @@ const REFUSED = {
 };
 
 const compare = new Compare($(".compare"), $(".zoom"), "Live picture, before and after");
-const slider = $("#strength");
+const slider = new Strength($(".strength"), () => running?.result.setStrength(slider.value));
 const chosen = (name) => $(`input[name=${name}]:checked`).value;
 let about = null;
 let running = null;
@@ -29,9 +30,9 @@ async function start() {
   try {
     source = await take(chosen("source"));
     const way = chosen("way") === "relay" ? throughRelay : inBrowser;
-    const result = await way(source, Number(slider.value), (message) => stop(message), about.browser);
+    const result = await way(source, slider.value, (message) => stop(message), about.browser);
     running = { source, result };
-    await show();
+    await show(running);
   } catch (error) {
     stop();
     for (const track of source?.getTracks() ?? []) track.stop();
@@ -56,8 +57,9 @@ async function take(kind) {
   return stream;
 }
 
-async function show() {
-  const { source, result } = running;
+async function show(mine) {
+  const { source, result } = mine;
+  const left = new Promise((resolve) => { mine.left = resolve; });
   const [before, after] = [source, result.stream].map((stream) => {
     const video = document.createElement("video");
     Object.assign(video, { srcObject: stream, muted: true, playsInline: true, autoplay: true });
@@ -70,9 +72,11 @@ async function show() {
   };
   after.addEventListener("resize", fit);
   await Promise.race([
+    left,
     happened(after, "loadeddata", "The sharpened picture cannot be shown."),
     new Promise((_, reject) => setTimeout(() => reject(new Problem("No sharpened picture came back. Try the other way.")), 20_000)),
   ]);
+  if (running !== mine) return;
   const camera = source.getVideoTracks()[0].label || "Live picture";
   $("#show-title").textContent = camera;
   $("#setup").hidden = true;
@@ -80,7 +84,7 @@ async function show() {
   compare.show({ before: [before], after: [after], size: [after.videoWidth, after.videoHeight] });
   $("#show-title").focus();
   say("Running.");
-  measure(running);
+  measure(mine);
 }
 
 async function measure(mine) {
@@ -111,6 +115,7 @@ function stop(message) {
   const was = running;
   running = null;
   if (was) {
+    was.left();
     was.result.stop();
     for (const track of was.source.getTracks()) track.stop();
     compare.show({ before: [], after: [], size: [16, 9] });
@@ -141,10 +146,6 @@ async function look() {
 
 $("#go").addEventListener("click", () => !starting && start());
 $("#stop").addEventListener("click", () => stop());
-slider.addEventListener("input", () => {
-  $("output[for=strength]").textContent = Number(slider.value).toFixed(2);
-  running?.result.setStrength(Number(slider.value));
-});
 addEventListener("pagehide", () => stop());
 sayPlace();
 look().catch(fail);

@@ -2,6 +2,7 @@
 
 import { Compare } from "./compare.js";
 import { $, Problem, ask, fail, happened, fileSize, save, say, upload } from "./page.js";
+import { Strength } from "./strength.js";
 
 const UNSEEN = "The picture was sharpened, but this browser cannot show it.";
 
@@ -9,15 +10,13 @@ export class PictureView {
   constructor(section) {
     this.section = section;
     this.compare = new Compare($(".compare", section), $(".zoom", section), "The picture, before and after");
-    this.slider = $("#picture-strength");
-    this.output = $("output", section);
+    this.slider = new Strength($(".strength", section), () => this.#blend());
     this.button = $("#picture-save");
-    this.slider.addEventListener("input", () => this.#blend());
     this.button.addEventListener("click", () => this.#save().catch(fail));
   }
 
   get strength() {
-    return Number(this.slider.value);
+    return this.slider.value;
   }
 
   /** Upload `file` and show it, at first at `strength`; `busy(text, part)` tells how far it is. */
@@ -78,7 +77,6 @@ export class PictureView {
 
   #blend() {
     const { strength } = this;
-    this.output.textContent = strength.toFixed(2);
     if (strength > 1) this.#load(2).catch((error) => this.#failed(error, this.picture));
     const high = this.ready[2] === true ? Math.max(0, strength - 1) : 0;
     const middle = this.ready[1] === true ? Math.min(1, strength) - high : 0;
@@ -93,7 +91,7 @@ export class PictureView {
   #busy() {
     const missing = this.ready[1] !== true || (this.strength > 1 && this.ready[2] !== true);
     this.compare.wait(missing && this.ready.includes(null) ? "Sharpening …" : "");
-    this.output.setAttribute("aria-busy", missing);
+    this.slider.busy = missing;
   }
 
   #failed(error, picture) {

@@ -3,6 +3,7 @@
 import { Compare } from "./compare.js";
 import { $, Problem, ask, duration, fail, happened, fileSize, save, say, upload } from "./page.js";
 import { Pair } from "./pair.js";
+import { Strength } from "./strength.js";
 
 const POLL_MS = 500;
 // A server that does not answer so often in a row is said to be away.
@@ -20,8 +21,7 @@ export class VideoView {
     this.compare = new Compare($(".compare", section), $(".zoom", section), "The video, before and after");
     this.pair = new Pair(section);
     this.source = $("#video-source");
-    this.slider = $("#video-strength");
-    this.slider.addEventListener("input", () => this.#drawStrength());
+    this.slider = new Strength($(".strength", section));
     this.source.addEventListener("error", () => {
       if (this.url) this.#unplayable(true);
     });
@@ -49,7 +49,6 @@ export class VideoView {
   /** Come back from trying a frame, with the strength that was found. */
   resumeAt(strength) {
     this.slider.value = strength;
-    this.#drawStrength();
     this.section.hidden = false;
     $("#video-try").focus();
   }
@@ -82,10 +81,6 @@ export class VideoView {
     this.section.hidden = true;
   }
 
-  #drawStrength() {
-    $("output", this.section).textContent = Number(this.slider.value).toFixed(2);
-  }
-
   /** Hand over the frame that is shown. */
   async #try() {
     const { source } = this;
@@ -97,7 +92,7 @@ export class VideoView {
     if (!frame) throw new Problem("This browser does not hand out frames of this video.");
     const name = `${this.file.name}, frame at ${source.currentTime.toFixed(1)} s.png`;
     this.section.hidden = true;
-    await this.onTry(new File([frame], name, { type: frame.type }), Number(this.slider.value));
+    await this.onTry(new File([frame], name, { type: frame.type }), this.slider.value);
   }
 
   #title(name, meta) {
