@@ -212,7 +212,9 @@ def test_the_status_line_says_what_matters() -> None:
     early = {**snapshot, "ready": False}
     assert "keen (passes until it is ready)" in session.status(early, 200)
     assert session.overlay(early)[1] == "keen (passes until it is ready)   strength 1.2"
-    assert session.summary(snapshot, 4.0).startswith("100 frames in 4.0 s (25.0 FPS); 90 sharpened, 10 passed, 4")
+    assert session.summary(snapshot, 4.0).startswith(
+        "100 frames in 4.0 s (25.0 FPS); 90 sharpened, 10 passed, 4"
+    )
     snapshot["counters"]["warming"] = 7
     assert "10 passed (7 of them before the model was ready)" in session.summary(snapshot, 4.0)
 
