@@ -143,7 +143,8 @@ async function received(peer, call, strength) {
     if (report.frameWidth) found.size = [report.frameWidth, report.frameHeight];
   }
   if (!answer?.ok) return found;
-  const { level, processing_ms } = await answer.json();
+  const { level, ready, processing_ms } = await answer.json();
+  if (!ready) return { ...found, note: "the model is being made ready: frames pass as they are" };
   return { ...found, ...described(level, processing_ms, strength) };
 }
 
