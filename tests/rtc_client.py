@@ -35,7 +35,7 @@ class PassThrough:
         self.strength = self.strength if strength is None else check_strength(strength)
 
     def stats(self) -> dict[str, Any]:
-        return {"strength": self.strength}
+        return {"strength": self.strength, "level_name": "pass", "ready": True}
 
     def close(self) -> None:
         self.closed = True

@@ -21,5 +21,6 @@ for file in "$module"/*.js "$module"/*.wasm; do
   # The second engine would load code from elsewhere.
   [ "$(basename "$file")" = ort.js ] || cp "$file" "$out/keenframe"
 done
+out=$(CDPATH= cd -- "$out" && pwd)
 cp "$module/models/keen.kfm" "$module/models/keen-nano.kfm" "$out/keenframe/models"
 echo "$out: $(du -sk "$out" | cut -f1) kB"

@@ -259,6 +259,8 @@ def test_the_popup_switches_and_compares(loaded: Loaded, call: Page, tmp_path: P
     popup.get_by_role("slider", name="Strength").focus()
     popup.keyboard.press("ArrowRight")
     assert popup.get_by_role("slider", name="Strength").input_value() == "1.1"
+    popup.keyboard.press("Home")
+    popup.get_by_text("Strength 0: the videos show as they arrive.").wait_for()
     popup.get_by_role("switch", name="Sharpen").press("Space")
     call.wait_for_function(f"{COUNT} === 0 && !document.querySelector('iframe')")
     popup.get_by_text("Switched off.").wait_for()
@@ -307,6 +309,10 @@ def test_a_page_is_added_by_hand(driver: Playwright, tmp_path: Path, site: str, 
         popup.evaluate("document.getElementById('once').click()")
         popup.get_by_text("2 videos sharpened.").wait_for()
         assert page.evaluate("document.querySelectorAll('iframe').length") == 1
+        closed = loaded.context.new_page()
+        popup = loaded.popup(closed)
+        popup.get_by_role("button", name="Sharpen this page").click()
+        popup.get_by_text("The browser lets no extension work on this page.").wait_for()
 
 
 def test_the_extension_asks_for_little_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -346,6 +346,10 @@ def test_what_is_stopped_at_once_ends_at_once(page: Page, worker: bool) -> None:
             "(await Keenframe.load('keen')).attach(document.body)",
             "got HTMLBodyElement; expected a video element",
         ),
+        (
+            "await (await Keenframe.load('keen')).process(document.body)",
+            "got HTMLBodyElement; expected a VideoFrame",
+        ),
         ("(await Keenframe.load('keen')).attach(null)", "got null; expected a video element"),
         ("(await Keenframe.load('keen')).attach(document.createElement('video'))", "shows no video yet"),
         (

@@ -36,7 +36,7 @@ def test_a_test_picture_without_a_display(unsharp_model: Path) -> None:
     done = keenframe(*live(unsharp_model, "--null", "--duration", 2, "--fps", 60))
     assert done.code == 0, done.err
     assert re.fullmatch(
-        r"\d+ frames in [\d.]+ s .*; \d+ sharpened, \d+ passed, \d+ dropped; .*ms\n", done.out
+        r"\d+ frames in [\d.]+ s .*; \d+ sharpened, \d+ passed.*, \d+ dropped; .*ms\n", done.out
     )
 
 
@@ -195,6 +195,7 @@ def test_the_status_line_says_what_matters() -> None:
         "fps_in": 30.0,
         "fps_out": 29.5,
         "level_name": "keen",
+        "ready": True,
         "pinned": 0,
         "strength": 1.2,
         "latency_ms": {"p50": 12.3, "p95": 20.1, "p99": 25.0},
@@ -202,12 +203,20 @@ def test_the_status_line_says_what_matters() -> None:
         "cpu_percent": 80.0,
         "sinks": {"/dev/video9": {"state": "lost", "written": 3, "dropped": 0}},
     }
-    line = session.status(snapshot)
-    assert line == (
+    assert session.status(snapshot, 200) == (
         "1280x720 nv12  30.0 → 29.5 FPS  keen (pinned)  strength 1.2  latency 12 / 20 / 25 ms  4 dropped  CPU 80 %"
         "  /dev/video9: lost"
     )
-    assert session.summary(snapshot, 4.0).startswith("100 frames in 4.0 s (25.0 FPS); 90 sharpened")
+    narrow = session.status(snapshot, 80)
+    assert "4 dropped" in narrow and all(len(line) <= 80 for line in narrow.splitlines()), narrow
+    early = {**snapshot, "ready": False}
+    assert "keen (passes until it is ready)" in session.status(early, 200)
+    assert session.overlay(early)[1] == "keen (passes until it is ready)   strength 1.2"
+    assert session.summary(snapshot, 4.0).startswith(
+        "100 frames in 4.0 s (25.0 FPS); 90 sharpened, 10 passed, 4"
+    )
+    snapshot["counters"]["warming"] = 7
+    assert "10 passed (7 of them before the model was ready)" in session.summary(snapshot, 4.0)
 
 
 def test_the_status_line_is_drawn_on_a_terminal(unsharp_model: Path, tmp_path: Path) -> None:

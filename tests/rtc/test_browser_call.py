@@ -219,7 +219,7 @@ def test_two_browsers_at_once_and_the_third_is_told(chrome: Any, sources: dict[s
         call.start(pages[1])
         for one in pages[:2]:
             assert in_order(call.wait(one, 60))
-        with pytest.raises(Exception, match="2 participants are connected and this relay takes 2"):
+        with pytest.raises(Exception, match=r"this relay is full \(2 of 2"):
             call.start(pages[2])
     for one in pages:
         one.close()
@@ -231,12 +231,13 @@ def test_the_relay_s_own_page(page: Any) -> None:
     page.on("pageerror", lambda error: errors.append(str(error)))
     with running(create_app(relay, Access(token="word"))) as url:
         page.goto(url)
-        page.get_by_role("button", name="Start the camera").click()
-        page.get_by_role("status").filter(has_text="the token is missing or wrong").wait_for(timeout=30_000)
+        page.get_by_role("status").filter(has_text="token is missing or wrong").wait_for(timeout=30_000)
+        assert page.get_by_role("button", name="Start the camera").is_disabled()
         page.goto(f"{url}/?token=word")
         page.get_by_label("Size").select_option("640x360")
         page.get_by_role("button", name="Start the camera").click()
-        page.get_by_role("status").filter(has_text="connected: 640 × 360").wait_for(timeout=60_000)
+        page.get_by_role("status").filter(has_text="Connected.").wait_for(timeout=60_000)
+        page.get_by_role("group", name="What is measured").filter(has_text="640 × 360, ").wait_for()
         page.wait_for_function("document.getElementById('back').videoWidth === 640", timeout=30_000)
         assert relay.stats()["peers"] == 1
         page.get_by_role("button", name="Stop").click()

@@ -144,7 +144,7 @@ def test_more_participants_than_the_limit_are_refused_and_places_are_free_again(
         clients = [party.client(sound=False) for _ in range(3)]
         await asyncio.gather(*(client.call(relay.answer) for client in clients[:2]))
         with pytest.raises(
-            RelayFull, match=r"2 participants are connected .* takes 2; wait until one leaves"
+            RelayFull, match=r"this relay is full \(2 of 2 participants\); wait until one leaves"
         ):
             await clients[2].call(relay.answer)
         assert relay.stats()["counters"]["peers_refused"] == 1

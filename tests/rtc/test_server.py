@@ -85,7 +85,9 @@ def test_other_names_and_other_sites_are_refused(door: TestClient) -> None:
 
 def test_a_token_is_asked_for_where_there_is_one() -> None:
     with client(Access(frozenset({"relay.example"}), any_address=True, token=TOKEN)) as door:
-        assert all(door.get(path).status_code == 200 for path in ("/", "/relay.css", "/relay.js"))
+        assert all(
+            door.get(path).status_code == 200 for path in ("/", "/relay.css", "/relay.js", "/icon.svg")
+        )
         for path in ("/stats.json", "/metrics", "/stats.json?token=wrong", "/metrics?token="):
             refused = door.get(path)
             assert refused.status_code == 401 and "token" in refused.json()["error"]

@@ -31,7 +31,7 @@ class Refusing:
     """A relay that takes nobody."""
 
     async def connect(self, sdp: str) -> tuple[str, str]:
-        raise EngineError("4 participants are connected and this relay takes 4; wait until one leaves")
+        raise EngineError("this relay is full (4 of 4 participants); wait until one leaves")
 
     def set_strength(self, id: str, strength: float) -> bool:
         return False
@@ -156,7 +156,7 @@ def test_what_is_not_there_says_why(page: Page) -> None:
 def test_a_relay_that_is_full(tab: Page, unsharp_model: Path, tmp_path: Path) -> None:
     with server(unsharp_model, tmp_path, relay=Refusing()) as url:
         start(tab, url, "keenframe on this computer")
-        expect(tab.get_by_role("alert")).to_contain_text("4 participants are connected", timeout=SLOW_MS)
+        expect(tab.get_by_role("alert")).to_contain_text("This relay is full (4 of 4", timeout=SLOW_MS)
         expect(tab.get_by_role("button", name="Start")).to_be_enabled()
         # The camera is let go.
         assert tab.evaluate("document.querySelectorAll('video').length") == 0

@@ -88,6 +88,16 @@ def test_dropped_and_pasted(page: Page) -> None:
     expect(page.get_by_text("90 × 100 · PNG")).to_be_visible()
 
 
+def test_of_several_files_the_first_is_taken_and_said(page: Page, tmp_path: Path) -> None:
+    page.goto("/")
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_bytes(png())
+    page.locator("input[type=file]").evaluate("input => (input.multiple = true)")
+    page.locator("input[type=file]").set_input_files([tmp_path / "one.png", tmp_path / "two.png"])
+    expect(page.get_by_role("heading", name="one.png")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("One file at a time: this is “one.png”.")
+
+
 def test_the_samples(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="Sample picture").click()

@@ -38,7 +38,7 @@ class FakeRelay:
         return id in self.calls
 
     def stats(self) -> dict[str, Any]:
-        numbers = {"level_name": "keen", "processing_ms": self.times_ms, "size_in": (1, 1)}
+        numbers = {"level_name": "keen", "ready": True, "processing_ms": self.times_ms, "size_in": (1, 1)}
         return {"peers": len(self.calls), "participants": dict.fromkeys(self.calls, numbers)}
 
     async def disconnect(self, id: str) -> bool:
@@ -64,9 +64,9 @@ def test_a_call(identity_model: Path, tmp_path: Path) -> None:
         assert app.post("/api/relay/one/strength?strength=1.5").status_code == 204
         assert relay.strengths == [("one", 1.5)]
         assert app.post("/api/relay/one/strength?strength=3").status_code == 422
-        assert app.get("/api/relay/one").json() == {"level": "keen", "processing_ms": None}
+        assert app.get("/api/relay/one").json() == {"level": "keen", "ready": True, "processing_ms": None}
         relay.times_ms = {"p50": 7.5, "p95": 9}
-        assert app.get("/api/relay/one").json() == {"level": "keen", "processing_ms": 7.5}
+        assert app.get("/api/relay/one").json() == {"level": "keen", "ready": True, "processing_ms": 7.5}
         assert app.get("/api/relay/two").status_code == 404
         assert app.delete("/api/relay/one").status_code == 204
         assert app.delete("/api/relay/one").status_code == 404

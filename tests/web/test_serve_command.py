@@ -63,8 +63,9 @@ def test_others_need_the_token(tmp_path: Path, unsharp_model: Path, monkeypatch:
     ("options", "message"),
     [
         (("--host", "nowhere.invalid"), "no address of a computer"),
-        (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
+        (("--host", "192.0.2.1"), "--host takes an address of this computer"),
         (("--model", "nothing"), "there is no model 'nothing'"),
+        (("--engine", "nothing"), "engine 'nothing' is not available on this machine"),
     ],
 )
 def test_wrong_options(options: tuple[str, ...], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -28,6 +29,10 @@ app = typer.Typer(
 for command in (image, video, camera, relay, serve, models, bench, evaluate, doctor):
     app.command()(command)
 app.add_typer(study)
+for registered in (*app.registered_commands, *study.registered_commands):
+    # Typer keeps the line breaks of all paragraphs but the first; a terminal has its own width.
+    paragraphs = (inspect.getdoc(registered.callback) or "").split("\n\n")
+    registered.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from importlib import metadata, util
 
+# As long as the longest name of a model that comes with keenframe.
+_NAME_WIDTH = 23
+
 
 def heading(text: str) -> None:
     """A section's title, after an empty line."""
@@ -12,7 +15,7 @@ def heading(text: str) -> None:
 
 def line(name: str, value: str) -> None:
     """A name and what is to be said of it; ✓ and ✗ begin verdicts."""
-    print(f"  {name:<14} {value}")
+    print(f"  {name:<{_NAME_WIDTH}} {value}")
 
 
 def version(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keenframe.cli.options import Engine, Host, Model, Port, Threads, announce, extra, warn
+from keenframe.cli.options import Engine, Host, Model, Port, Threads, announce, extra, open_sharpener, warn
 
 if TYPE_CHECKING:
     from keenframe.web.settings import Relay as RelayLike
@@ -42,6 +42,8 @@ def serve(
     with listen(host, port) as listener:
         limits = Limits(video_bytes=max_mb * 1_000_000, video_minutes=max_minutes)
         access = Access.to(listener, host)
+        # Says at once what is wrong with the model or the engine, not at the first picture.
+        open_sharpener(model, engine, threads).close()
         settings = Settings(model, engine, threads, access, limits)
         relay, no_relay = _relay(model, engine, threads)
         app = create_app(settings, relay, no_relay)

@@ -99,7 +99,8 @@ class Session:
                 snapshot = pipeline.snapshot()
                 lines = overlay(snapshot)
                 if live is not None:
-                    live.update(Text(status(snapshot), no_wrap=True, overflow="ellipsis"), refresh=True)
+                    text = status(snapshot, self._screen.width)
+                    live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
             if self._as_json and now_s >= json_due_s:
                 json_due_s += JSON_S
                 _print_json(pipeline.snapshot())
@@ -149,32 +150,44 @@ class Session:
         pipeline.add_sink(self._recording)
 
 
-def status(snapshot: dict[str, Any]) -> str:
-    """The numbers in one line."""
+def status(snapshot: dict[str, Any], width: int) -> str:
+    """The numbers in as few lines of at most `width` characters as hold them."""
     latency = snapshot["latency_ms"]
-    counters = snapshot["counters"]
     parts = [
         f"{snapshot['input'] or 'waiting for the first frame'}",
         f"{snapshot['fps_in']:.1f} → {snapshot['fps_out']:.1f} FPS",
-        f"{snapshot['level_name']}{'' if snapshot['pinned'] is None else ' (pinned)'}",
+        _level(snapshot),
         f"strength {snapshot['strength']:g}",
         f"latency {latency['p50']:.0f} / {latency['p95']:.0f} / {latency['p99']:.0f} ms" if latency else "",
-        f"{counters['dropped']} dropped",
+        f"{snapshot['counters']['dropped']} dropped",
         f"CPU {snapshot['cpu_percent']:.0f} %",
     ]
     parts += [
         f"{name}: {sink['state']}" for name, sink in snapshot["sinks"].items() if sink["state"] == "lost"
     ]
-    return "  ".join(part for part in parts if part)
+    lines = [""]
+    for part in filter(None, parts):
+        joined = f"{lines[-1]}  {part}" if lines[-1] else part
+        if lines[-1] and len(joined) > width:
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    return "\n".join(lines)
+
+
+def _level(snapshot: dict[str, Any]) -> str:
+    """The model in use, and what is to be known about it."""
+    if not snapshot["ready"] and snapshot["input"]:
+        return f"{snapshot['level_name']} (passes until it is ready)"
+    return f"{snapshot['level_name']}{'' if snapshot['pinned'] is None else ' (pinned)'}"
 
 
 def overlay(snapshot: dict[str, Any]) -> list[str]:
     """The numbers in a few short lines, for the window's corner."""
     latency = snapshot["latency_ms"]
-    pinned = "" if snapshot["pinned"] is None else " (pinned)"
     lines = [
         f"{snapshot['fps_out']:.1f} FPS   {snapshot['input']}",
-        f"{snapshot['level_name']}{pinned}   strength {snapshot['strength']:g}",
+        f"{_level(snapshot)}   strength {snapshot['strength']:g}",
     ]
     if latency:
         lines.append(f"latency {latency['p50']:.0f} ms, 95 %: {latency['p95']:.0f} ms")
@@ -186,10 +199,11 @@ def summary(snapshot: dict[str, Any], seconds: float) -> str:
     """What came of it, in one line."""
     counters = snapshot["counters"]
     latency = snapshot["latency_ms"]
-    out = counters["frames_out"]
+    out, warming = counters["frames_out"], counters.get("warming")
+    early = f" ({warming} of them before the model was ready)" if warming else ""
     parts = [
         f"{out} frames in {seconds:.1f} s ({out / seconds:.1f} FPS)",
-        f"{counters['sharpened']} sharpened, {counters['passed']} passed, {counters['dropped']} dropped",
+        f"{counters['sharpened']} sharpened, {counters['passed']} passed{early}, {counters['dropped']} dropped",
     ]
     if counters.get("skipped"):
         parts.append(f"{counters['skipped']} left out above the target rate")

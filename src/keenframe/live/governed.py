@@ -67,6 +67,7 @@ class GovernedSharpener:
         self._running: Sharpener | None = None
         self._begun: object = None
         self._refused: Kind | None = None
+        self._ready = False
         self.numbers = stats if stats is not None else Stats()
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(1, "keenframe-loader")
@@ -162,13 +163,17 @@ class GovernedSharpener:
         return result
 
     def stats(self) -> dict[str, Any]:
-        """`Stats.snapshot`, and before it level, levels, pinned, strength, target_fps and the budget of a frame."""
+        """`Stats.snapshot`, and before it level, levels, pinned, strength, target_fps and the budget of a frame.
+
+        ready: whether there are models for the last frame; until then frames pass, whatever the level.
+        """
         with self._lock:
             levels, level = self.levels, self._governor.level
             state = {
                 "level": level,
                 "level_name": levels[level],
                 "levels": levels,
+                "ready": self._ready,
                 "pinned": self._governor.pinned,
                 "strength": self._strength,
                 "target_fps": self._governor.target_fps,
@@ -207,6 +212,7 @@ class GovernedSharpener:
         else:
             # Another strength may be in the making, and the old one serves until then.
             ready = self._ladder.ready(Kind.of(frame, self._served))
+        self._ready = ready is not None
         if ready is None:
             self.numbers.count("refused" if kind == self._refused else "warming")
             return None, self._served

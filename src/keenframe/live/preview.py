@@ -13,8 +13,11 @@ from keenframe.media.compare import split_view
 
 Action = Literal["quit", "stronger", "weaker", "level", "auto", "compare", "record", "help"]
 
-# The window opens at the frame's size, or as much of it as fits here.
+# The window opens at the frame's size, or as much of it as fits here and into this share of the screen.
 _WIDTH_MAX, _HEIGHT_MAX = 1280, 720
+_SCREEN_SHARE = 0.9
+# What SDL falls back to where nothing can be shown.
+_UNSEEN = ("dummy", "offscreen")
 _FULL_RANGE = 2
 _TEXT, _SHADE = (240, 240, 240), (0, 0, 0, 190)
 _MARGIN = 8
@@ -46,9 +49,10 @@ class Preview:
     """
 
     def __init__(self, title: str) -> None:
-        # Ctrl-C stays the program's, and stdout free of greetings.
+        # Ctrl-C stays the program's, stdout free of greetings, and a window that grows on the screen.
         os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        os.environ.setdefault("SDL_VIDEO_CENTERED", "1")
         try:
             import pygame
         except ImportError as error:
@@ -59,6 +63,8 @@ class Preview:
         try:
             pygame.display.init()
             pygame.font.init()
+            if not os.environ.get("SDL_VIDEODRIVER") and pygame.display.get_driver() in _UNSEEN:
+                raise pygame.error("there is no display")
             self._window = pygame.display.set_mode((640, 360), pygame.RESIZABLE)
         except pygame.error as error:
             raise OutputError(
@@ -125,7 +131,9 @@ class Preview:
         shape = (frame.width, frame.height)
         if shape != self._fitted:
             self._fitted = shape
-            scale = min(1.0, _WIDTH_MAX / frame.width, _HEIGHT_MAX / frame.height)
+            screen = self._pygame.display.get_desktop_sizes()[0]
+            limits = (min(_WIDTH_MAX, _SCREEN_SHARE * screen[0]), min(_HEIGHT_MAX, _SCREEN_SHARE * screen[1]))
+            scale = min(1.0, limits[0] / frame.width, limits[1] / frame.height)
             size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
             self._window = self._pygame.display.set_mode(size, self._pygame.RESIZABLE)
 

@@ -53,7 +53,7 @@ def find_camera(wanted: str | None) -> CameraInfo:
     if wanted is None:
         if present:
             return present[0]
-        raise InputError(f"no camera was found{_listed(present)}")
+        raise InputError(f"no camera was found{_listed(present)}; `keenframe camera test` needs none")
     for camera in present:
         if wanted == camera.device or wanted.lower() == camera.description.lower():
             return camera

@@ -258,8 +258,8 @@ def clear_errors(path: Path) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise InputError(
-            f"'{path}' would unpack to more than {limit} megapixels, as malicious files do — "
-            "cut it into smaller pictures"
+            f"'{path}' has more than {limit} megapixels, the most that is taken here — make it smaller, or cut "
+            "it into pieces"
         ) from error
     except UnidentifiedImageError as error:
         raise InputError(

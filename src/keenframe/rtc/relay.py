@@ -127,7 +127,7 @@ class Relay:
         peer = self._peers.get(id)
         if peer is None:
             return False
-        await peer.close("left")
+        await peer.close("the participant left")
         return True
 
     async def close(self) -> None:
@@ -168,8 +168,8 @@ class Relay:
         if present >= self._limit:
             self._counters["peers_refused"] += 1
             raise RelayFull(
-                f"{present} participants are connected and this relay takes {self._limit}; wait until one leaves, or "
-                "start it with more (--peers)"
+                f"this relay is full ({present} of {self._limit} participants); wait until one leaves, or start "
+                "`keenframe relay` with more --peers"
             )
 
     def _gone(self, peer: Peer) -> None:

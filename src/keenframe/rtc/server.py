@@ -36,6 +36,7 @@ _STATIC = {
     "/": ("relay.html", "text/html"),
     "/relay.css": ("relay.css", "text/css"),
     "/relay.js": ("relay.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _HEADERS = page_headers(
     {"media-src": "'self' blob: mediastream:"}, features=("camera", "fullscreen", "microphone")

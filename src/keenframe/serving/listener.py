@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 
@@ -32,10 +33,12 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise OutputError(
-            f"cannot listen on {host} port {port}: {reason(error)} — "
-            "choose another port with --port, or end the program that has it"
-        ) from error
+        advice = (
+            "--host takes an address of this computer, or 0.0.0.0 for all of them"
+            if error.errno == errno.EADDRNOTAVAIL
+            else "choose another port with --port, or end the program that has it"
+        )
+        raise OutputError(f"cannot listen on {host} port {port}: {reason(error)} — {advice}") from error
     return listener
 
 

@@ -56,7 +56,8 @@ def relay_routes(relay: Relay | None, no_relay: str, limits: Limits) -> list[Rou
             return known(False)
         # A call that has just begun has no times yet.
         times_ms = numbers["processing_ms"]
-        return JSONResponse({"level": numbers["level_name"], "processing_ms": times_ms.get("p50")})
+        level = {"level": numbers["level_name"], "ready": numbers["ready"]}
+        return JSONResponse(level | {"processing_ms": times_ms.get("p50")})
 
     async def leave(request: Request) -> Response:
         return known(await there().disconnect(request.path_params["id"]))

@@ -19,7 +19,7 @@ class Limits:
     idle: the longest pause within an upload. memory: of a worker process. free_disk: left alone.
     """
 
-    picture_bytes: int = 64 << 20
+    picture_bytes: int = 64 * 1_000_000
     picture_pixels: int = 40_000_000
     pictures: int = 12
     video_bytes: int = 2000 * 1_000_000

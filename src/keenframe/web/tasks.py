@@ -127,7 +127,7 @@ class Tasks:
             minutes = self._options["video_minutes"]
             if duration_s > 60 * minutes:
                 raise InputError(
-                    f"the video lasts {duration_s / 60:.0f} minutes; expected at most {minutes:g}: cut it first"
+                    f"the video lasts {duration_s / 60:.1f} minutes; expected at most {minutes:g}: cut it first"
                 )
             if not any(isinstance(item, VideoFrame) for item in reader):
                 raise InputError(f"'{source}' has a video stream, but no frame could be decoded")

@@ -3,6 +3,8 @@
 import { readSettings } from "../content/settings.js";
 
 const REFRESH_MS = 500;
+// Why the browser did not let us into the page.
+let refusal = null;
 const SCRIPT = "content/start.js";
 const element = (id) => document.getElementById(id);
 
@@ -29,9 +31,13 @@ function ask() {
   return chrome.tabs.sendMessage(tab.id, "status").catch(() => null);
 }
 
+// Where the extension's files may be loaded: https pages, and pages of this computer.
+const REACHABLE = /^https:|^http:\/\/(localhost|127\.0\.0\.1)[:/]/;
+
 const plural = (count, name) => `${count} ${name}${count === 1 ? "" : "s"}`;
 
-function inWords({ videos, sharpened, streams, problem }) {
+function inWords({ videos, sharpened, streams, problem }, strength) {
+  if (strength === 0 && streams.length) return "Strength 0: the videos show as they arrive.";
   if (sharpened) return `${plural(sharpened, "video")} sharpened.`;
   if (problem) return `Not sharpened: ${problem}.`;
   if (!videos) return "No video on this page.";
@@ -42,14 +48,15 @@ function inWords({ videos, sharpened, streams, problem }) {
 async function showStatus() {
   const found = await ask();
   const foreign = found === null;
-  const { enabled } = await readSettings();
-  const reachable = /^https?:/.test(tab?.url ?? "https:");
+  const { enabled, strength } = await readSettings();
+  const reachable = REACHABLE.test(tab?.url ?? "https:");
   element("site").hidden = !foreign || !reachable;
   element("always").hidden = !origin;
   element("forget").hidden = foreign || !(await isOwn());
-  let text = foreign ? "keenframe is not on this page yet." : inWords(found);
-  if (!reachable) text = "There is nothing to sharpen on this page.";
+  let text = foreign ? "keenframe is not on this page yet." : inWords(found, strength);
+  if (!reachable) text = "keenframe cannot work on this page, only on https pages and on pages of this computer.";
   if (!enabled && !foreign) text = "Switched off.";
+  if (foreign && refusal) text = refusal;
   // A screen reader hears changes only.
   if (element("status").textContent !== text) element("status").textContent = text;
   element("streams").replaceChildren(...(found?.streams ?? []).map(lineOf));
@@ -58,7 +65,8 @@ async function showStatus() {
 function lineOf({ arriving, shown, fps, msP50, levelName }) {
   const line = document.createElement("li");
   const size = arriving === shown ? shown : `${arriving} → ${shown}`;
-  const model = levelName === "pass" ? "as it arrives" : levelName;
+  // With a hyphen at which the line does not break.
+  const model = levelName === "pass" ? "as it arrives" : levelName.replaceAll("-", "\u2011");
   line.textContent = `${size.replaceAll("x", "×")} · ${Math.round(fps)} fps · ${msP50.toFixed(0)} ms · ${model}`;
   return line;
 }
@@ -69,7 +77,12 @@ async function isOwn() {
 }
 
 async function start() {
-  await chrome.scripting.executeScript({ target: { tabId: tab.id, allFrames: true }, files: [SCRIPT] });
+  try {
+    await chrome.scripting.executeScript({ target: { tabId: tab.id, allFrames: true }, files: [SCRIPT] });
+    refusal = null;
+  } catch {
+    refusal = "The browser lets no extension work on this page.";
+  }
   await showStatus();
 }
 

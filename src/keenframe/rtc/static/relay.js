@@ -3,6 +3,13 @@
 const element = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.search).get("token");
 const headers = token ? { Authorization: `Bearer ${token}` } : {};
+const REFUSED = {
+  NotAllowedError: "The browser was not given the camera. Allow it beside the address, then start again.",
+  NotFoundError: "No camera was found. Plug one in, then start again.",
+  NotReadableError: "The camera is in use by another program. Close that one, then start again.",
+};
+const SILENT = "The relay does not answer. Is it still running in the terminal?";
+const PATIENCE_MS = 5000;
 let call = null;
 
 function say(text, bad = false) {
@@ -22,6 +29,8 @@ async function exchange(pc) {
   const { type, sdp } = pc.localDescription;
   const response = await fetch("/offer", {
     method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ type, sdp }),
+  }).catch(() => {
+    throw new Error(SILENT);
   });
   const answer = await response.json().catch(() => ({ error: `the relay answered with status ${response.status}` }));
   if (!response.ok) throw new Error(answer.error);
@@ -30,9 +39,9 @@ async function exchange(pc) {
 }
 
 async function start() {
-  element("start").disabled = true;
+  element("start").disabled = element("size").disabled = true;
   const pc = new RTCPeerConnection();
-  const mine = (call = { pc, id: null, stream: null, timer: null });
+  const mine = (call = { pc, id: null, stream: null });
   try {
     say("Asking for the camera …");
     const [width, height] = element("size").value.split("x").map(Number);
@@ -49,12 +58,12 @@ async function start() {
       if (pc.connectionState === "failed") stop("The connection failed. Start again.", true);
     };
     say("Connecting …");
+    element("stop").disabled = false;
     mine.id = await exchange(pc);
     if (call !== mine) return leave(mine);
-    element("stop").disabled = false;
-    mine.timer = setInterval(() => show(mine), 1000);
+    watch(mine);
   } catch (error) {
-    if (call === mine) stop(String(error.message ?? error), true);
+    if (call === mine) stop(REFUSED[error.name] ?? String(error.message ?? error), true);
   }
 }
 
@@ -68,21 +77,43 @@ async function openCamera(video) {
   }
 }
 
-async function show({ id, pc }) {
-  const response = await fetch("/stats.json", { headers }).catch(() => null);
-  const numbers = response?.ok ? (await response.json()).participants[id] : null;
-  if (call?.id !== id) return;
-  if (!numbers) return stop(response ? "The relay ended the call." : "The relay does not answer.", true);
-  const size = numbers.size_out ? numbers.size_out.join(" × ") : "–";
-  const delay = numbers.latency_ms.p50 ?? 0;
-  const level = numbers.level_name;
-  const how = level === "pass" ? "not sharpened: this computer is too busy" : level ? `sharpened by ${level}` : "";
-  say([`${pc.connectionState}: ${size}`, `${numbers.fps_out.toFixed(0)} frames a second`,
-       `${delay.toFixed(0)} ms in the relay`, how].filter(Boolean).join(", "));
+// The relay's numbers; an Error in words for the user when there are none.
+async function numbers() {
+  const options = { headers, signal: AbortSignal.timeout(PATIENCE_MS) };
+  const response = await fetch("/stats.json", options).catch(() => {
+    throw new Error(SILENT);
+  });
+  if (response.ok) return response.json();
+  throw new Error((await response.json().catch(() => ({}))).error ?? SILENT);
 }
 
-function leave({ id, pc, stream, timer }) {
-  clearInterval(timer);
+async function watch(mine) {
+  while (call === mine) {
+    try {
+      const found = (await numbers()).participants[mine.id];
+      if (call !== mine) return;
+      if (!found) return stop("The relay ended the call. Start it again.", true);
+      show(mine.pc.connectionState, found);
+    } catch (error) {
+      if (call === mine) stop(error.message, true);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+function show(state, { size_out, fps_out, latency_ms, level_name, ready }) {
+  if (state !== "connected" || !size_out) return;
+  // Said once: what a screen reader reads out is not to change every second.
+  if (element("status").textContent !== "Connected.") say("Connected.");
+  const how = level_name === "pass" ? "not sharpened: this computer is too busy"
+    : ready ? `sharpened by ${level_name}` : "not sharpened yet: the model is being made ready";
+  element("numbers").textContent = [
+    size_out.join(" × "), `${fps_out.toFixed(0)} frames a second`,
+    `${(latency_ms.p50 ?? 0).toFixed(0)} ms in the relay`, how,
+  ].join(", ");
+}
+
+function leave({ id, pc, stream }) {
   pc.close();
   for (const track of stream?.getTracks() ?? []) track.stop();
   if (id) fetch(`/peers/${id}`, { method: "DELETE", headers, keepalive: true }).catch(() => {});
@@ -92,8 +123,9 @@ function stop(text = "Stopped.", bad = false) {
   if (call) leave(call);
   call = null;
   element("sent").srcObject = element("back").srcObject = null;
-  element("start").disabled = false;
+  element("start").disabled = element("size").disabled = false;
   element("stop").disabled = true;
+  element("numbers").textContent = "";
   say(text, bad);
 }
 
@@ -101,3 +133,5 @@ element("start").addEventListener("click", start);
 element("stop").addEventListener("click", () => stop());
 element("hear").addEventListener("change", (event) => (element("back").muted = !event.target.checked));
 addEventListener("pagehide", () => call && stop());
+// Whoever has no token learns it before the camera goes on.
+numbers().then(() => (element("start").disabled = false), (error) => say(error.message, true));

@@ -48,7 +48,6 @@ async function open(files) {
   video.close();
   $("#start").hidden = $("#picture-back").hidden = true;
   try {
-    if (files.length > 1) showProblem(`One file at a time: this is “${file.name}”.`);
     const moving = file.type.startsWith("video/") || VIDEO_NAMES.test(file.name ?? "");
     await checkSize(file, moving);
     if (moving) {
@@ -60,6 +59,7 @@ async function open(files) {
     if (signal.aborted) return;
     busy.hide();
     $("section:not([hidden]) h1").focus();
+    if (files.length > 1) showProblem(`One file at a time: this is “${file.name}”.`);
   } catch (error) {
     if (signal.aborted) return;
     home();

@@ -51,7 +51,9 @@ export async function throughRelay(stream, strength, onEnd) {
   const peer = new RTCPeerConnection();
   let call = null;
   let wanted = strength;
+  let left = false;
   const leave = () => {
+    left = true;
     peer.close();
     // keepalive: also when the page is being closed.
     if (call) fetch(`/api/relay/${call}`, { method: "DELETE", keepalive: true }).catch(() => {});
@@ -74,7 +76,9 @@ export async function throughRelay(stream, strength, onEnd) {
     });
     const answer = await response.json();
     call = answer.id;
-    const send = later((value) => ask(`/api/relay/${call}/strength?strength=${value}`, { method: "POST" }));
+    const send = later(async (value) => {
+      if (!left) await ask(`/api/relay/${call}/strength?strength=${value}`, { method: "POST" });
+    });
     const setStrength = (value) => send((wanted = value));
     if (strength !== 1) setStrength(strength);
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
@@ -143,12 +147,14 @@ async function received(peer, call, strength) {
     if (report.frameWidth) found.size = [report.frameWidth, report.frameHeight];
   }
   if (!answer?.ok) return found;
-  const { level, processing_ms } = await answer.json();
+  const { level, ready, processing_ms } = await answer.json();
+  if (!ready) return { ...found, note: "the model is being made ready: frames pass as they are" };
   return { ...found, ...described(level, processing_ms, strength) };
 }
 
 /** The level in words; a frame's time where one is sharpened. */
 function described(level, delay_ms, strength) {
+  if (strength === 0) return { note: "frames pass as they are" };
   if (level !== "pass") return { delay_ms: delay_ms ?? undefined, note: `model ${level}` };
-  return { note: strength > 0 ? "too slow or too busy here: frames pass as they are" : "" };
+  return { note: "too slow or too busy here: frames pass as they are" };
 }

@@ -88,6 +88,9 @@ export class Keenframe {
    * @returns {Promise<VideoFrame>} yours to close
    */
   process(frame) {
+    if (!(frame instanceof VideoFrame)) {
+      return Promise.reject(new TypeError(`got ${frame?.constructor?.name ?? frame}; expected a VideoFrame`));
+    }
     if (this._waiting >= WAITING_MAX) {
       return Promise.reject(new Error(`${WAITING_MAX} frames are being worked on; wait for \`process\` before the next`));
     }
