@@ -21,7 +21,7 @@ from keenframe.study.analysis.statistics import (
     row_means,
     sign_flip_p,
 )
-from keenframe.study.design import REFERENCE, Study
+from keenframe.study.design import REFERENCE, Method, Study
 
 ALL = "all"
 
@@ -84,6 +84,22 @@ class Scores:
     stimuli: list[StimulusScore]
     order: Estimate | None
     categories: list[str]
+
+
+def main_means(study: Study, raters: list[Rater]) -> dict[str, Estimate]:
+    """MOS of each condition ("a") and CMOS of each pair ("a/b") over all sources, as `scores_of` has them."""
+    sources = [source.id for source in study.rated]
+    means = {}
+    named: dict[Method, list[str]] = {
+        "acr": study.condition_names,
+        "ccr": ["/".join(pair) for pair in study.pairs],
+    }
+    for method in study.methods:
+        for name in named[method]:
+            mean = estimate(row_means(matrix(study, raters, method, name, sources)))
+            if mean is not None:
+                means[name] = mean
+    return means
 
 
 def scores_of(study: Study, raters: list[Rater]) -> Scores:
