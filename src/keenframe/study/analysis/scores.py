@@ -29,7 +29,8 @@ ALL = "all"
 @dataclass(frozen=True, slots=True)
 class Score:
     """MOS of a condition. wide: interval for other raters and other sources. dmos: against the hidden reference,
-    where 5 means as good; None without a reference, and for it."""
+    where 5 means as good (ACR with hidden reference, P.913 of 06/2021, 7.2.2); None without a reference, and for it.
+    """
 
     condition: str
     category: str
