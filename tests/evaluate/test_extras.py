@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from conftest import picture
 from keenframe.errors import InputError
 from keenframe.evaluate import extras
+from keenframe.evaluate.evaluation import Request, evaluate
 from keenframe.frame import Frame
 from keenframe.metrics import character_error_rate
 
@@ -31,6 +32,38 @@ def test_tesseract_reads_what_is_written() -> None:
     assert character_error_rate(extras.read_text(plane), truth) < 0.1
     noise = np.random.default_rng(0).integers(0, 256, plane.shape, np.uint8)
     assert character_error_rate(extras.read_text(noise), truth) > 0.5
+
+
+# What stands on scikit-image's photographed page, typed by hand.
+PHOTOGRAPHED = """Region-based segmentation
+Let us first determine markers of the coins and the background. These markers are pixels that we can label
+unambiguously as either object or background. Here, the markers are found at the two extreme parts of the histogram of
+grey values:
+>>> markers = np.zeros_like(coins)
+"""
+
+
+@tesseract
+def test_photographed_text_is_read_before_and_after(tmp_path: Path) -> None:
+    """A page photographed in uneven light, sent at half size: Tesseract reads more of it after `keen`."""
+    data = pytest.importorskip("skimage.data")
+    page = Image.fromarray(data.page()).crop((0, 0, 384, 188)).convert("RGB")
+    for folder in ("pages", "received"):
+        (tmp_path / folder).mkdir()
+    page.save(tmp_path / "pages" / "page.png")
+    (tmp_path / "pages" / "page.txt").write_text(PHOTOGRAPHED, encoding="utf-8")
+    page.resize((192, 94), Image.Resampling.BICUBIC).save(tmp_path / "received" / "page.png")
+    request = Request(
+        tmp_path / "pages",
+        tmp_path / "run",
+        degraded=tmp_path / "received",
+        methods=("keen-float",),
+        text=True,
+    )
+    found = evaluate(request).summary["results"]["given"]["all"]
+    errors = {method: values["cer"] for method, values in found.items()}
+    assert errors["pristine"] < errors["keen-float"] < errors["input"] - 3
+    assert 10 < errors["pristine"] < 40  # the light leaves some of it dark
 
 
 def test_without_the_programs_it_says_what_to_install(

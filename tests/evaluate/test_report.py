@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browser import browser
 from evaluate_tools import SIZES
 from keenframe.errors import InputError
 from keenframe.evaluate.crops import HEIGHT, WIDTH, choose, choose_failures
 from keenframe.evaluate.curves import curves, read_history
 from keenframe.evaluate.evaluation import Evaluation, Request, evaluate
 from keenframe.evaluate.report import REPORT, Report
+from keenframe.evaluate.svg import COLOURS
 
 VOID = {"meta", "img", "br"}
 SPEED = [
@@ -116,6 +118,18 @@ def test_the_page_can_be_made_again_and_is_the_same(measured: Evaluation) -> Non
     first = (measured.folder / REPORT).read_bytes()
     Report(measured).write()
     assert (measured.folder / REPORT).read_bytes() == first
+
+
+def test_the_page_fits_a_phone_and_a_method_has_one_colour(measured: Evaluation, tmp_path: Path) -> None:
+    Report(measured, SPEED, [("keen-run", read_history(history(tmp_path / "keen-run")))]).write()
+    path = measured.folder / REPORT
+    with browser() as chrome:
+        page = chrome.new_page(viewport={"width": 390, "height": 780})
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    gains = re.findall(r"<svg.*?</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
+    # The first colour is the input's in the chart beside it, and the input has no gain.
+    assert COLOURS[0] not in gains and COLOURS[1] in gains
 
 
 def scored(name: str, gain: float, before: float = 30.0) -> dict[str, object]:

@@ -40,6 +40,12 @@ def test_means_gains_and_tails() -> None:
     assert found["faces"]["keen"]["psnr_gain"] == 1 and found["text"]["keen"]["psnr_gain"] == 4
     assert found["all"]["pristine"] == {"items": 3, "blockiness": 0.5}
     assert "psnr_gain" not in found["all"]["input"]
+    # Of three gains, 3, -1 and 4, one is a loss; an interval needs five.
+    assert keen["share_worse"] == pytest.approx(33.33333) and "psnr_gain_low" not in keen
+    more = summarise([*RECORDS[:3], record("text/e", 20, 24), record("text/f", 20, 25)])["soft"]["all"][
+        "keen"
+    ]
+    assert -1 < more["psnr_gain_low"] < more["psnr_gain"] == 3 < more["psnr_gain_high"] < 5
     assert gain(RECORDS[0], "keen", "ssim_y") == pytest.approx(0.15)
 
 

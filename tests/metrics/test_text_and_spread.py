@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keenframe.metrics import character_error_rate, edit_distance, share_above, worst_mean
+from keenframe.metrics import (
+    character_error_rate,
+    edit_distance,
+    mean_interval,
+    share_above,
+    worst_mean,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +65,20 @@ def test_the_worst_hundredth() -> None:
 def test_share_above() -> None:
     assert share_above([0.8, 0.9, 0.91, 0.99]) == 0.5
     assert np.isnan(share_above([]))
+
+
+def test_the_interval_of_a_mean_is_scipys_bootstrap() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(3).gamma(2.0, 1.0, 80)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(4)
+    ).confidence_interval
+    low, high = mean_interval(list(values))
+    assert (low, high) == (pytest.approx(expected.low, abs=0.02), pytest.approx(expected.high, abs=0.02))
+    # Of many values it is the normal one: 1.96 standard errors.
+    many = np.random.default_rng(5).normal(1.0, 2.0, 5000)
+    low, high = mean_interval(list(many))
+    assert high - low == pytest.approx(2 * 1.96 * many.std() / 5000**0.5, rel=0.05)
+    assert mean_interval(list(many)) == (low, high)
+    assert mean_interval([2.0] * 7) == (2.0, 2.0)
+    assert np.isnan(mean_interval([1.0, 2.0, 3.0, 4.0])).all()

@@ -283,6 +283,36 @@ def test_every_page_fits_its_window(chrome: Browser, server: Server, device: dic
     visit.close()
 
 
+GROUND = "button => getComputedStyle(button).backgroundColor"
+
+
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["mouse", "finger"])
+def test_no_grade_looks_chosen_but_the_chosen_one(
+    chrome: Browser, server: Server, device: dict[str, Any]
+) -> None:
+    """A finger leaves no button lit for the next question, and a mouse over the chosen grade does not hide it."""
+    visit = Visit(chrome, server, **device)
+    steps = visit.consent()
+    first = next(number for number, step in enumerate(steps) if step["kind"] == "acr")
+    for number in range(first):
+        visit.do(number, steps[number])
+    grades = visit.page.locator(".scale button")
+    point = "tap" if device is PHONE else "click"
+    visit.at(first)
+    grades.locator(":scope:enabled").first.wait_for()
+    getattr(grades.nth(3), point)()
+    over_chosen = grades.nth(3).evaluate(GROUND)
+    getattr(visit.page.locator(".go"), point)()
+    visit.at(first + 1)
+    grades.locator(":scope:enabled").first.wait_for()
+    if device is PHONE:
+        assert len({grade.evaluate(GROUND) for grade in grades.all()}) == 1
+    getattr(grades.nth(0), point)()
+    visit.page.locator("#title").hover()
+    assert grades.nth(0).evaluate(GROUND) == over_chosen != grades.nth(1).evaluate(GROUND)
+    visit.close()
+
+
 def test_clips_play_and_are_played_again(chrome: Browser, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -107,6 +107,9 @@ def test_tables_and_json_say_the_same(folder: Path) -> None:
     assert {row["first"] for row in rows(report / "cmos.csv")} == {"unsharp:2"}
     assert len(rows(report / "stimuli.csv")) == 6 * 3
     assert len(rows(report / "raters.csv")) == 6
+    assert len(rows(report / "screenings.csv")) == 3 * (3 + len(document["cmos"]) // 4)
+    kept = [row for row in rows(report / "screenings.csv") if row["screening"] == "these rules"]
+    assert float(kept[0]["mean"]) == pytest.approx(document["mos"][0]["mos"]["mean"], rel=1e-5)
     assert not document["simulated"]
 
 

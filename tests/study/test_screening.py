@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from keenframe.study.analysis.ratings import matrix, raters_of
-from keenframe.study.analysis.screening import RULES, outlier_counts, screen
+from keenframe.study.analysis.robust import screenings
+from keenframe.study.analysis.screening import RULES, below_vqeg, outlier_counts, screen
 from keenframe.study.database import Record
 from keenframe.study.design import Study
 from keenframe.study.plan import Step, session
@@ -127,6 +128,54 @@ def test_outliers_are_counted_as_bt_500_says() -> None:
     assert above[-1] > 10 and below[-1] > 10
     assert (count[0], count[1]) == (39, 40)
     assert all(part.sum() == 0 for part in outlier_counts(np.full((5, 3), 4.0))[:2])
+
+
+def test_ranges_of_bt_500_by_hand() -> None:
+    """Kurtosis and ranges worked out on paper."""
+    # Ten raters, one at 5, nine at 3: mean 3.2, moments 0.36 and 1.0512, kurtosis 8.1, deviation 0.632. Beyond the
+    # root of 20 of these, 2.83, lies nobody; beyond 2 of them, 1.26, the one would.
+    one_far = np.array([[5.0]] + [[3.0]] * 9)
+    assert [part.tolist() for part in outlier_counts(one_far)[:2]] == [[0.0] * 10, [0.0] * 10]
+    # 1, 2, 2, 3, 3, 3, 3, 4, 4, 5 has mean 3, moments 1.2 and 3.6, kurtosis 2.5, deviation 1.155; 2 of these are
+    # 2.31, so 1 and 5 lie within. With two more at 3 the deviation is 1.044, 2 of it 2.09; with four more 0.961: 1.92.
+    spread = [1.0, 2, 2, 3, 3, 3, 3, 4, 4, 5]
+    for more, outside in ((0, 0.0), (2, 0.0), (4, 1.0)):
+        above, below, count = outlier_counts(np.array(spread + [3.0] * more)[:, None])
+        assert (above[9], below[0]) == (outside, outside), more
+        assert above.sum() == below.sum() == outside and (count == 1).all()
+
+
+def test_the_limits_of_vqeg_as_they_stand() -> None:
+    """Three conditions of four stimuli each; correlations with the mean of all, as numpy has them."""
+    conditions = np.repeat([0.0, 1.0, 2.0], 4)
+    truth = np.array([1.0, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5])
+    shifts = [0.0, 0.5, -0.5, 0.2, 0.0]
+    # One sees the conditions and not the stimuli, one grades all alike, one the wrong way round.
+    turned = truth.reshape(3, 4)[:, ::-1].ravel()
+    grades = np.array([*(truth + shift for shift in shifts), turned, np.full(12, 3.0), 6 - truth])
+    everybody = grades.mean(axis=0)
+    by_stimulus = [np.corrcoef(own, everybody)[0, 1] for own in grades if own.std()]
+    assert by_stimulus[0] > 0.75 and by_stimulus[-1] < -0.75
+    assert below_vqeg(grades, conditions) == [False] * 6 + [True, True]
+    # Missing one of the two limits puts nobody out: low by stimulus, but the order of the conditions is right.
+    noisy = np.array([4.0, 1, 1, 1, 5, 1, 1, 4, 5, 5, 1, 3])
+    assert np.corrcoef(noisy, truth)[0, 1] < 0.75
+    assert below_vqeg(np.array([truth] * 9 + [noisy]), conditions)[-1] is False
+
+
+def test_other_screenings_are_set_beside_the_studys_own(study: Study) -> None:
+    def upside_down(step: Step, body: dict[str, Any]) -> dict[str, Any]:
+        return {"value": 6 - body["value"]} if step["kind"] == "acr" else {}
+
+    odd = changed(record(study, 0), rated=upside_down, repeat=upside_down)
+    records = [odd, *(record(study, index) for index in range(1, 12))]
+    everybody, own, limits = screenings(study, screen(study, raters_of(study, records)))
+    assert (everybody.raters, own.raters, limits.raters) == (12, 11, 11)
+    names = {*study.condition_names, *("/".join(pair) for pair in study.pairs)}
+    assert set(everybody.means) == set(own.means) == names
+    assert everybody.means["reference"].mean < own.means["reference"].mean
+    assert everybody.means["input"].mean > own.means["input"].mean
+    assert own.means["reference"] == limits.means["reference"]
 
 
 def test_ratings_mean_the_same_in_both_orders(study: Study) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from keenframe.study.design import Study
 from keenframe.study.plan import session
 from keenframe.study.server.app import STATIC, Api, create_app
 from keenframe.study.server.limits import BODY_BYTES_MAX, HEADERS
+from keenframe.study.steps import public
 from raters import reply, serving, taste
 from servers import running, talk
 
@@ -157,6 +159,38 @@ def test_media_are_the_files_and_need_a_session(
         assert visitor.get(f"/media/{path}").status_code == 404
     for path in ("main.py", "..%2f..%2fdesign.py", "%2e%2e/design.py"):
         assert client.get(f"/static/{path}").status_code == 404
+
+
+def test_no_way_of_asking_for_a_file_tells_more(visitor: Visitor, study: Study) -> None:
+    """Conditional requests, parts and HEAD: the same answer for all files of a source, and never a time or a tag."""
+    visitor.start()
+    items = [item for item in study.stimuli if item.source == study.rated[0].id]
+    asked = [
+        ("GET", {"If-Modified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"}),
+        ("GET", {"If-None-Match": '"x"'}),
+        ("GET", {"Range": "bytes=0-99"}),
+        ("GET", {"Range": "bytes=0-99", "If-Range": '"x"'}),
+        ("GET", {"Range": "bytes=0-99", "If-Range": "Sat, 01 Jan 2000 00:00:00 GMT"}),
+        ("HEAD", {}),
+    ]
+    for verb, headers in asked:
+        told = set()
+        for item in items:
+            url = f"/media/{item.file}"
+            answer = visitor.client.request(verb, url, headers={**visitor.headers, **headers})
+            told.add((answer.status_code, tuple(sorted(answer.headers.items()))))
+        ((status, answered),) = told
+        assert status == 200, headers
+        assert not {"etag", "last-modified"} & {name for name, _ in answered}
+
+
+def test_the_two_parts_are_numbered_where_there_are_two(study: Study) -> None:
+    def intros(of: Study) -> list[tuple[int, int, bool, bool]]:
+        steps = [public(of, step, 0) for step in session(of, 0) if step["kind"] == "intro"]
+        return [(step["part"], step["parts"], step["moving"], step["still"]) for step in steps]
+
+    assert intros(study) == [(1, 2, False, True), (2, 2, False, True)]
+    assert intros(replace(study, methods=("ccr",))) == [(1, 1, False, True)]
 
 
 def test_every_response_has_the_headers_of_a_strict_page(visitor: Visitor, client: TestClient) -> None:

@@ -72,6 +72,18 @@ _ALL = (
     ),
     # Of many items together.
     Measure("psnr_gain", "gain", "dB", 2, "more", "PSNR-Y over the input's"),
+    Measure(
+        "psnr_gain_low",
+        "gain from",
+        "dB",
+        2,
+        "more",
+        "lower end of the gain's 95 % interval over items (bootstrap), of five items at least",
+    ),
+    Measure("psnr_gain_high", "gain to", "dB", 2, "more", "its upper end"),
+    Measure(
+        "share_worse", "made worse", "%", 1, "less", "share of items whose PSNR-Y fell below the input's"
+    ),
     Measure("ssim_gain", "SSIM gain", "", 4, "more", "SSIM-Y over the input's"),
     Measure(
         "share_ssim_090", "SSIM > 0.9", "%", 1, "more", "share of pictures, or frames, above 0.9 in SSIM-Y"

@@ -13,6 +13,7 @@ _STYLE = """
 *{box-sizing:border-box}html{scroll-behavior:smooth}
 body{margin:0 auto;max-width:1180px;padding:28px 24px 80px;background:var(--ground);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+h1,h2,h3,p,li,dd,figcaption{overflow-wrap:anywhere}
 h1{font-size:28px;line-height:1.2;margin:0 0 6px}h2{font-size:21px;margin:52px 0 10px;padding-top:14px;
 border-top:1px solid var(--line)}h3{font-size:15px;margin:26px 0 8px}p{margin:6px 0 12px;max-width:80ch}
 .soft,figcaption,caption{color:var(--soft)}a{color:var(--accent)}
@@ -30,12 +31,16 @@ figure{margin:0}.crops{display:grid;gap:10px;margin:8px 0 22px}
 .crops img{width:100%;display:block;image-rendering:pixelated;border-radius:4px;background:var(--card);
 outline:1px solid var(--line)}
 figcaption{font-size:13px;padding-top:3px}figcaption b{color:var(--ink);font-weight:600}
-svg{max-width:100%;height:auto}.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(430px,1fr));gap:20px;
+svg{max-width:100%;height:auto}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(430px,100%),1fr));gap:20px;
 align-items:start}
 code{font:13px ui-monospace,"DejaVu Sans Mono",monospace;background:var(--card);padding:1px 5px;border-radius:4px}
 pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px;overflow-x:auto;
 font:13px/1.5 ui-monospace,"DejaVu Sans Mono",monospace}dl{display:grid;grid-template-columns:max-content 1fr;
 gap:4px 18px;font-size:14px}dt{font-weight:600}dd{margin:0;color:var(--soft)}ul{padding-left:20px}
+@media(max-width:620px){body{padding:20px 14px 60px}.crops{grid-template-columns:1fr 1fr!important}
+thead th:first-child{white-space:normal;min-width:110px}th,td{padding:5px 8px}dl{grid-template-columns:1fr}
+dd{margin-bottom:6px}}
 @media print{body{max-width:none}h2{break-after:avoid}.crops,table{break-inside:avoid}}
 """
 

@@ -20,7 +20,8 @@ from keenframe.metrics import CEILING_DB
 
 REPORT = "report.html"
 _FIDELITY = (
-    *("psnr_y", "psnr_gain", "worst_gain", "ssim_y", "ssim_gain", "share_ssim_090", "worst_psnr"),
+    *("psnr_y", "psnr_gain", "psnr_gain_low", "psnr_gain_high", "worst_gain", "share_worse"),
+    *("ssim_y", "ssim_gain", "share_ssim_090", "worst_psnr"),
     *("psnr_rgb", "ssim_rgb", "vmaf", "lpips", "cer"),
 )
 _LOOKS = (
@@ -147,7 +148,7 @@ class Report:
                 continue
             cells = [
                 page.cell(
-                    MEASURES[name].text(values.get(name), signed=name.endswith("gain")),
+                    MEASURES[name].text(values.get(name), signed="gain" in name),
                     best=name in values and values[name] == best[name] and method != PRISTINE,
                 )
                 for name in present
@@ -168,7 +169,8 @@ class Report:
             method: [record for record in records if method in record["scores"]] for method in self._methods
         }
         rows = [(m, [gain(r, m) for r in own]) for m, own in columns.items() if own]
-        charts = [strips(rows, "Gain in PSNR-Y by item", "dB", width=600)] if rows else []
+        # The other chart's first line is the input.
+        charts = [strips(rows, "Gain in PSNR-Y by item", "dB", width=600, first_colour=1)] if rows else []
         series = []
         for method in (INPUT, *self._methods):
             values = sorted(r["scores"][method]["ssim_y"] for r in records if method in r["scores"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from keenframe.evaluate.measures import MEASURES, OF_ITEMS
 from keenframe.evaluate.methods import INPUT
 from keenframe.evaluate.stills import PRISTINE, Record
-from keenframe.metrics import share_above, worst_mean
+from keenframe.metrics import mean_interval, share_above, worst_mean
 
 ALL = "all"
 SCHEMA = 1
@@ -57,6 +58,10 @@ def _together(records: Sequence[Record], method: str) -> Values:
     if method != INPUT:
         gains = [gain(record, method) for record in records]
         values["psnr_gain"], values["worst_gain"] = fmean(gains), min(gains)
+        low, high = mean_interval(gains)
+        if not math.isnan(low):
+            values["psnr_gain_low"], values["psnr_gain_high"] = low, high
+        values["share_worse"] = 100 * fmean(one < 0 for one in gains)
         values["ssim_gain"] = fmean(gain(record, method, "ssim_y") for record in records)
     return {name: round(value, 5) for name, value in values.items()}
 

@@ -46,9 +46,13 @@ def strips(
     *,
     width: float = 760,
     decimals: int = 2,
+    first_colour: int = 0,
     standalone: bool = False,
 ) -> str:
-    """A row for each label: its values as dots, the middle half as a box, the median as a bar, the mean in figures."""
+    """A row for each label: its values as dots, the middle half as a box, the median as a bar, the mean in figures.
+
+    first_colour: the index in `COLOURS` of the first row, so that a label has one colour in neighbouring charts.
+    """
     values = [value for _, column in rows for value in column]
     left, right, top, row = _label_width([label for label, _ in rows]), 92.0, 34.0, 34.0
     height = top + row * len(rows) + 40
@@ -60,7 +64,7 @@ def strips(
     parts += _vertical_grid(ticks, place, top - 6, bottom, unit)
     for index, (label, column) in enumerate(rows):
         y = top + row * (index + 0.5)
-        colour = COLOURS[index % len(COLOURS)]
+        colour = COLOURS[(first_colour + index) % len(COLOURS)]
         parts.append(f'<text x="{left - 12:g}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
         parts += _strip(column, y, colour, place)
         parts.append(

@@ -11,6 +11,7 @@ the training side's validations and tables. docs/evaluate.md says in words what 
     Flicker, motion          what trembles from frame to frame, also along the motion
     character_error_rate     how much of a text is read wrongly
     worst_mean, share_above  the tail of many values
+    mean_interval            how far a mean depends on which items there were
 """
 
 from keenframe.metrics.blocks import blockiness as blockiness
@@ -22,6 +23,7 @@ from keenframe.metrics.fidelity import CEILING_DB as CEILING_DB
 from keenframe.metrics.fidelity import luma as luma
 from keenframe.metrics.fidelity import psnr as psnr
 from keenframe.metrics.fidelity import ssim as ssim
+from keenframe.metrics.spread import mean_interval as mean_interval
 from keenframe.metrics.spread import share_above as share_above
 from keenframe.metrics.spread import worst_mean as worst_mean
 from keenframe.metrics.temporal import Flicker as Flicker

@@ -23,7 +23,8 @@ RUINED = "ruined"
 INSTRUCTION = "instruction"
 
 Method = Literal["acr", "ccr"]
-# P.910's five grades, and the seven of comparison category rating.
+# Absolute category rating (P.910 of 10/2023, 8.1) and comparison category rating (8.3); docs/study.md says what of
+# the words was checked.
 ACR_GRADES = {5: "Excellent", 4: "Good", 3: "Fair", 2: "Poor", 1: "Bad"}
 CCR_GRADES = {
     3: "Much better",

@@ -37,6 +37,10 @@ def public(study: Study, step: Step, number: int) -> dict[str, Any]:
         seen |= {"width": sheet.width, "height": sheet.height}
     if kind == "acuity":
         seen |= {"turns": step["turns"], "strokes": [stroke for stroke in STROKES for _ in range(2)]}
+    if kind == "intro":
+        seen |= {"part": study.methods.index(step["method"]) + 1, "parts": len(study.methods)}
+        moving = {source.moving for source in study.rated}
+        seen |= {"moving": True in moving, "still": False in moving}
     if kind == "about":
         seen["questions"] = [
             {"id": question.id, "text": question.text, "choices": list(question.choices)}

@@ -8,6 +8,7 @@ from html import escape
 
 from keenframe.study.analysis import figures, words
 from keenframe.study.analysis.figures import interval_text
+from keenframe.study.analysis.robust import Screening
 from keenframe.study.analysis.scores import ALL, Scores
 from keenframe.study.analysis.screening import RULES, Verdict
 from keenframe.study.design import REFERENCE, Study
@@ -42,7 +43,14 @@ _BANNER = (
 )
 
 
-def report(study: Study, verdicts: Sequence[Verdict], scores: Scores, simulated: bool, left_out: int) -> str:
+def report(
+    study: Study,
+    verdicts: Sequence[Verdict],
+    scores: Scores,
+    simulated: bool,
+    left_out: int,
+    screenings: Sequence[Screening],
+) -> str:
     """The HTML text. simulated: all raters are programs. left_out: simulated raters that were not looked at."""
     kept = sum(verdict.kept for verdict in verdicts)
     flag = "SIMULATED: " if simulated else ""
@@ -56,6 +64,7 @@ def report(study: Study, verdicts: Sequence[Verdict], scores: Scores, simulated:
         _acr(scores, simulated),
         _ccr(scores, simulated),
         _screening(verdicts, simulated, left_out),
+        _screenings(screenings),
         _design(study),
         "<h2>What this cannot tell</h2>",
         _list(words.cautions(study)),
@@ -220,6 +229,25 @@ def _screening(verdicts: Sequence[Verdict], simulated: bool, left_out: int) -> s
     ]
     dimmed = [index for index, verdict in enumerate(verdicts) if not verdict.kept]
     return html + _table(heads, rows, dimmed)
+
+
+def _screenings(screenings: Sequence[Screening]) -> str:
+    heads = ["mean", *(_n(f"{screening.name} ({screening.raters})") for screening in screenings)]
+    names = dict.fromkeys(name for screening in screenings for name in screening.means)
+    rows = []
+    for name in names:
+        pair = "/" in name
+        found = [screening.means.get(name) for screening in screenings]
+        cells = [_n("—" if mean is None else interval_text(mean, sign=pair)) for mean in found]
+        rows.append([f"CMOS {name.replace('/', ' against ')}" if pair else f"MOS {name}", *cells])
+    return (
+        "<h3>Does the screening decide the result?</h3>"
+        + _table(heads, rows)
+        + '<p class="soft">In brackets the raters. If a conclusion holds in one column only, it hangs on who was put '
+        "out. The last column leaves out also those who correlate less than 0.75 by stimulus and 0.80 by condition "
+        "with the mean of all, the limits of the VQEG Multimedia test plan (Annex VI), which suit studies from bad to "
+        "excellent.</p>"
+    )
 
 
 def _colour(verdict: Verdict) -> str:

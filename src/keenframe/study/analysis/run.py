@@ -11,6 +11,7 @@ from keenframe.errors import InputError
 from keenframe.study.analysis import figures, words
 from keenframe.study.analysis.ratings import raters_of
 from keenframe.study.analysis.report import report
+from keenframe.study.analysis.robust import Screening, screenings
 from keenframe.study.analysis.scores import Scores, scores_of
 from keenframe.study.analysis.screening import RULES, Verdict, screen
 from keenframe.study.analysis.statistics import Estimate
@@ -21,13 +22,15 @@ from keenframe.study.tables import Row, csv_text, json_text, write_files
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What came out. simulated: it is about programs. left_out: simulated raters not looked at."""
+    """What came out. simulated: it is about programs. left_out: simulated raters not looked at. screenings: the main
+    means under other screenings than the one that counts."""
 
     study: Study
     verdicts: list[Verdict]
     scores: Scores
     simulated: bool
     left_out: int
+    screenings: list[Screening]
 
     @property
     def kept(self) -> int:
@@ -61,13 +64,18 @@ def analyse(folder: Path, simulated: bool = False) -> Analysis:
         )
     verdicts = screen(study, chosen)
     kept = [verdict.rater for verdict in verdicts if verdict.kept]
-    return Analysis(study, verdicts, scores_of(study, kept), simulated, 0 if simulated else others)
+    scores = scores_of(study, kept)
+    return Analysis(
+        study, verdicts, scores, simulated, 0 if simulated else others, screenings(study, verdicts)
+    )
 
 
 def write_analysis(folder: Path, analysis: Analysis, overwrite: bool) -> list[str]:
     """Write the report, its tables and figures into `folder`. Returns the names written."""
     scores, simulated = analysis.scores, analysis.simulated
-    html = report(analysis.study, analysis.verdicts, scores, simulated, analysis.left_out)
+    html = report(
+        analysis.study, analysis.verdicts, scores, simulated, analysis.left_out, analysis.screenings
+    )
     files = {"report.html": html, "results.json": json_text(as_document(analysis))}
     for name, rows in _tables(analysis).items():
         if rows:
@@ -98,6 +106,7 @@ def as_document(analysis: Analysis) -> dict[str, Any]:
             "simulated_left_out": analysis.left_out,
         },
         "screening": {"rules": RULES, "verdicts": _verdict_rows(analysis.verdicts)},
+        "screenings": [asdict(screening) for screening in analysis.screenings],
         "findings": words.findings(scores, analysis.simulated),
         "mos": [asdict(score) for score in scores.mos],
         "differences": [asdict(row) for row in scores.differences],
@@ -156,6 +165,11 @@ def _tables(analysis: Analysis) -> dict[str, list[Row]]:
             for score in scores.stimuli
         ],
         "raters": _verdict_rows(analysis.verdicts),
+        "screenings": [
+            {"screening": screening.name, "of": name, **_columns("mean", mean)}
+            for screening in analysis.screenings
+            for name, mean in screening.means.items()
+        ],
     }
 
 
@@ -190,6 +204,7 @@ def _verdict_rows(verdicts: Sequence[Verdict]) -> list[Row]:
             "drift_acr": verdict.drift.get("acr"),
             "drift_ccr": verdict.drift.get("ccr"),
             "correlation": verdict.correlation,
+            "below_vqeg": int(verdict.below_vqeg),
             "smallest_stroke": verdict.rater.stroke,
             "colour_plates": verdict.rater.checks.get("colour"),
         }

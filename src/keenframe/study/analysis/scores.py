@@ -21,7 +21,7 @@ from keenframe.study.analysis.statistics import (
     row_means,
     sign_flip_p,
 )
-from keenframe.study.design import REFERENCE, Study
+from keenframe.study.design import REFERENCE, Method, Study
 
 ALL = "all"
 
@@ -29,7 +29,8 @@ ALL = "all"
 @dataclass(frozen=True, slots=True)
 class Score:
     """MOS of a condition. wide: interval for other raters and other sources. dmos: against the hidden reference,
-    where 5 means as good; None without a reference, and for it."""
+    where 5 means as good (ACR with hidden reference, P.913 of 06/2021, 7.2.2); None without a reference, and for it.
+    """
 
     condition: str
     category: str
@@ -84,6 +85,22 @@ class Scores:
     stimuli: list[StimulusScore]
     order: Estimate | None
     categories: list[str]
+
+
+def main_means(study: Study, raters: list[Rater]) -> dict[str, Estimate]:
+    """MOS of each condition ("a") and CMOS of each pair ("a/b") over all sources, as `scores_of` has them."""
+    sources = [source.id for source in study.rated]
+    means = {}
+    named: dict[Method, list[str]] = {
+        "acr": study.condition_names,
+        "ccr": ["/".join(pair) for pair in study.pairs],
+    }
+    for method in study.methods:
+        for name in named[method]:
+            mean = estimate(row_means(matrix(study, raters, method, name, sources)))
+            if mean is not None:
+                means[name] = mean
+    return means
 
 
 def scores_of(study: Study, raters: list[Rater]) -> Scores:

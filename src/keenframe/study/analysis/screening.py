@@ -1,8 +1,9 @@
 """Whose ratings count. Every rule is fixed, named in the report, and applied without looking at conditions.
 
 One rater at a time: too little answered, checks of screen and eyes, attention checks, known answers, speed,
-repeated items. Then against each other, on the five-grade scale: correlation with the others in the manner of
-P.913, and the outlier count of BT.500.
+repeated items. Then against each other, on the five-grade scale: correlation with the others, which comes from the
+VQEG Multimedia test plan (Annex VI) and P.913, and the outlier count of ITU-R BT.500-12, Annex 2, 2.3.1.
+docs/study.md says what of this was checked against which text.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ HASTE_MS, HASTY_MAX = 400, 0.25
 REPEATS_MIN = 2
 # Wide: an honest grade varies by a step from one time to the next, and there are few repeats.
 DRIFT_MAX: dict[Method, float] = {"acr": 2.0, "ccr": 3.0}
-# P.913's usual limits: by stimulus and by condition, both missed. Where all raters agree little because there is
-# little to see, that alone would throw out the honest: so also less than half of what is usual here; and where
-# hardly anybody agrees with anybody, correlation tells nothing.
-R_STIMULUS_MIN, R_CONDITION_MIN, R_OF_USUAL, R_USUAL_MIN = 0.75, 0.80, 0.5, 0.3
+# VQEG Multimedia test plan, Annex VI: out is who correlates less than 0.75 by stimulus and less than 0.80 by
+# condition. These were set for stimuli from bad to excellent. Where there is little to see, honest raters agree
+# little, and the first limit would throw them out; so here it is half of what is usual in the study, and where hardly
+# anybody agrees with anybody, correlation decides nothing. Who misses the limits as they stand is reported
+# (`Verdict.below_vqeg`), with what the results would be without him.
+R_STIMULUS_VQEG, R_CONDITION_MIN, R_OF_USUAL, R_USUAL_MIN = 0.75, 0.80, 0.5, 0.3
 CORRELATED_MIN = 5
+# BT.500-12, Annex 2, 2.3.1: grades beyond 2 deviations of a stimulus whose kurtosis is from 2 to 4, beyond the root
+# of 20 deviations of another; out when they are more than 5 % of a rater's, and above and below differ by less than
+# 30 % of them.
+NORMAL_KURTOSIS, NORMAL_REACH, OTHER_REACH = (2.0, 4.0), 2.0, math.sqrt(20.0)
 OUTLIER_SHARE, OUTLIER_SKEW = 0.05, 0.3
 
 RULES = {
@@ -39,15 +46,18 @@ RULES = {
     "gold": "fewer than two thirds of the questions with a known answer right",
     "fast": f"more than {HASTY_MAX:.0%} of the grades within {HASTE_MS} ms of the end of looking",
     "unsteady": f"repeated items graded more than {DRIFT_MAX['acr']:g} (pairs: {DRIFT_MAX['ccr']:g}) apart on average",
-    "correlation": f"correlation with the others below {R_STIMULUS_MIN} by stimulus, below {R_CONDITION_MIN:.2f} by "
-    "condition, and below half of what is usual in this study (after P.913)",
-    "outlier": "more than 5 % of the grades outside the range of the others, on both sides (BT.500)",
+    "correlation": f"correlation with the others below {R_CONDITION_MIN:.2f} by condition, and by stimulus below half "
+    "of what is usual in this study",
+    "outlier": f"more than {OUTLIER_SHARE:.0%} of the grades outside the range of the others, on both sides (BT.500)",
 }
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What the rules say of a rater; `reasons` are keys of `RULES`, none when he counts."""
+    """What the rules say of a rater; `reasons` are keys of `RULES`, none when he counts.
+
+    below_vqeg: whether he misses the VQEG plan's limits as they stand, which alone puts nobody out.
+    """
 
     rater: Rater
     reasons: list[str] = field(default_factory=list)
@@ -56,6 +66,7 @@ class Verdict:
     hasty: float = 0.0
     drift: dict[Method, float] = field(default_factory=dict)
     correlation: float | None = None
+    below_vqeg: bool = False
 
     @property
     def kept(self) -> bool:
@@ -66,6 +77,7 @@ def screen(study: Study, raters: list[Rater]) -> list[Verdict]:
     """A verdict for each rater, in the order given."""
     verdicts = [_alone(rater) for rater in raters]
     if "acr" in study.methods:
+        _hold_to_vqeg(study, verdicts)
         _by_correlation(study, verdicts)
         _by_outliers(study, verdicts)
     return verdicts
@@ -124,6 +136,31 @@ def _grades(study: Study, verdicts: list[Verdict]) -> tuple[Values, Values]:
     return np.concatenate(blocks, axis=1), conditions
 
 
+def _hold_to_vqeg(study: Study, verdicts: list[Verdict]) -> None:
+    """The plan's own procedure on those who passed alone: once, against the mean of all, the rater included."""
+    kept = [verdict for verdict in verdicts if verdict.kept]
+    if len(kept) < CORRELATED_MIN:
+        return
+    grades, conditions = _grades(study, kept)
+    for verdict, own in zip(kept, below_vqeg(grades, conditions), strict=True):
+        verdict.below_vqeg = own
+
+
+def below_vqeg(grades: Values, conditions: Values) -> list[bool]:
+    """For each rater of (raters, stimuli) grades, NaN where missing, whether he misses both limits.
+
+    conditions: (stimuli,), the condition of each. Correlation is Pearson's with the mean of all raters, by stimulus,
+    and by condition after averaging; who gives one grade to everything correlates with nothing.
+    """
+    everybody = _column_means(grades)
+    missed = []
+    for own in grades:
+        by_stimulus = pearson(own, everybody)
+        by_condition = pearson(_means_of(own, conditions), _means_of(everybody, conditions))
+        missed.append(not by_stimulus >= R_STIMULUS_VQEG and not by_condition >= R_CONDITION_MIN)
+    return missed
+
+
 def _by_correlation(study: Study, verdicts: list[Verdict]) -> None:
     """The worst is put out, then the others are compared anew, until none is below the limits."""
     kept = [verdict for verdict in verdicts if verdict.kept]
@@ -143,7 +180,7 @@ def _by_correlation(study: Study, verdicts: list[Verdict]) -> None:
         low = [
             (by_stimulus, verdict)
             for by_stimulus, by_condition, verdict in rows
-            if by_stimulus < min(R_STIMULUS_MIN, R_OF_USUAL * usual) and not by_condition >= R_CONDITION_MIN
+            if by_stimulus < R_OF_USUAL * usual and not by_condition >= R_CONDITION_MIN
         ]
         if not low:
             return
@@ -153,8 +190,7 @@ def _by_correlation(study: Study, verdicts: list[Verdict]) -> None:
 
 
 def _by_outliers(study: Study, verdicts: list[Verdict]) -> None:
-    """BT.500: grades beyond 2 standard deviations of a stimulus (4.47 where the grades are not normally spread,
-    by their kurtosis) are counted; out is who has many of them above and below alike."""
+    """BT.500-12, Annex 2, 2.3.1, with each rater's own number of grades in place of a full session's."""
     kept = [verdict for verdict in verdicts if verdict.kept]
     if len(kept) < CORRELATED_MIN:
         return
@@ -170,7 +206,11 @@ def _by_outliers(study: Study, verdicts: list[Verdict]) -> None:
 
 def outlier_counts(grades: Values) -> tuple[Values, Values, Values]:
     """For each rater of (raters, stimuli) grades, NaN where missing: how many lie above and below the range of
-    their stimulus, and how many there are."""
+    their stimulus (P and Q of BT.500-12, Annex 2, 2.3.1), and how many there are.
+
+    The deviation divides by the raters less one, the moments of the kurtosis by the raters; a stimulus that all grade
+    alike has no range.
+    """
     present = ~np.isnan(grades)
     number = np.maximum(present.sum(axis=0), 1)
     filled = np.where(present, grades, 0.0)
@@ -180,7 +220,8 @@ def outlier_counts(grades: Values) -> tuple[Values, Values, Values]:
     fourth = (apart**4).sum(axis=0) / number
     kurtosis = np.divide(fourth, second**2, out=np.full_like(second, 3.0), where=second > 0)
     deviation = np.sqrt((apart**2).sum(axis=0) / np.maximum(number - 1, 1))
-    reach = np.where((kurtosis >= 2) & (kurtosis <= 4), 2.0, math.sqrt(20.0)) * deviation
+    low, high = NORMAL_KURTOSIS
+    reach = np.where((kurtosis >= low) & (kurtosis <= high), NORMAL_REACH, OTHER_REACH) * deviation
     spread = second > 0
     above = (present & spread & (apart >= reach)).sum(axis=1).astype(np.float64)
     below = (present & spread & (apart <= -reach)).sum(axis=1).astype(np.float64)

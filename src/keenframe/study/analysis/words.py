@@ -5,7 +5,8 @@ from __future__ import annotations
 from keenframe.study.analysis.scores import ALL, Scores
 from keenframe.study.design import Study
 
-# P.913's advice: 24 people in a controlled room, 35 in a public or unknown one. The others are ours.
+# P.913's advice: 24 people in a controlled room, 35 in a public or unknown one. Below 15 BT.500-15 (2.5.1) calls a
+# test informal. The least is ours.
 _LABORATORY, _PUBLIC, _PILOT, _ANECDOTE = 24, 35, 15, 4
 P_LIMIT = 0.05
 
@@ -26,7 +27,8 @@ def about_numbers(kept: int, simulated: bool) -> str:
         return f"{people}: anecdotes. No interval of so few is worth anything. {ask}."
     if kept < _PILOT:
         return (
-            f"{people}: a first try. It can show that something is wrong, not how good something is. {ask}."
+            f"{people}: a first try, informal in the words of BT.500 (below {_PILOT}). It can show that something is "
+            f"wrong, not how good something is. {ask}."
         )
     if kept < _LABORATORY:
         return f"{people}: a pilot. Large differences show, small ones do not. {ask}."

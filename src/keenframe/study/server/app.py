@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keenframe.errors import InputError, KeenframeError
 from keenframe.serving.buckets import Buckets
@@ -60,10 +60,17 @@ _log = logging.getLogger("keenframe.study")
 
 
 class MediaResponse(FileResponse):
-    """A file without its time and without a tag made from it: neither may tell stimuli apart."""
+    """A whole file, without its time and without a tag made from it: neither may tell stimuli apart.
+
+    Parts are not served: the page fetches files whole, and a part is asked for by time or tag.
+    """
 
     def set_stat_headers(self, stat_result: os.stat_result) -> None:
         self.headers["content-length"] = str(stat_result.st_size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole = [(name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")]
+        await super().__call__({**scope, "headers": whole}, receive, send)
 
 
 class Api:
@@ -145,7 +152,7 @@ class Api:
         path = self._media.get(request.path_params["name"])
         if path is None or not path.is_file():
             raise HTTPException(404, "there is nothing here")
-        headers = {"Cache-Control": "private, max-age=3600"}
+        headers = {"Cache-Control": "private, max-age=3600", "Accept-Ranges": "none"}
         return MediaResponse(path, media_type=_TYPES[path.suffix], headers=headers)
 
     def _state(self, session: Session) -> Response:

@@ -26,14 +26,18 @@ export function intro(step) {
   const pair = step.method === "ccr";
   const example = el("div", { className: "example" }, ...[...GRADES[step.method]].reverse().map(([value, name]) =>
     el("div", {}, el("b", {}, pair && value > 0 ? `+${value}` : `${value}`.replace("-", "−")), name)));
+  const what = step.moving && step.still ? "picture or clip" : step.moving ? "clip" : "picture";
+  const obey = ` Sometimes there are instructions in the ${what} itself: please do what they say.`;
   const text = pair
-    ? ["You now see two versions of the same scene, one after the other. Look at the first, then at the second, and say how good the second one is, compared with the first.",
-       "You may go back and forth as often as you like. Sometimes there is no difference at all."]
-    : ["You see one picture or clip at a time. Say how good its quality is: how clear, sharp and free of faults it looks. Whether you like the scene does not matter.",
-       "Follow your first impression, and use the whole scale. Sometimes there are instructions in the picture itself: please do what they say."];
-  return proceed(pair ? "Second part: two versions" : "How to rate", text, example,
+    ? [`${step.part > 1 ? "Now you" : "You"} see two versions of the same scene, one after the other. Look at the first, then at the second, and say how good the second one is, compared with the first.`,
+       "You may go back and forth as often as you like. Sometimes there is no difference at all." + obey]
+    : [`You see one ${what} at a time. Say how good its quality is: how clear, sharp and free of faults it looks. Whether you like the scene does not matter.`,
+       "Follow your first impression, and use the whole scale." + obey];
+  const heading = pair ? "Compare two versions" : "How to rate";
+  return proceed(step.parts > 1 ? `Part ${step.part} of ${step.parts}: ${heading.toLowerCase()}` : heading, text, example,
     el("p", { className: "small keys" }, "Keys: ", key("1"), " to ", key(pair ? "7" : "5"), " to choose, ", key("Enter"), " to confirm",
-      ...(pair ? [", ", key("←"), " ", key("→"), " for first and second"] : []), ", ", key("R"), " to play a clip again, ", key("P"), " for a pause."),
+      ...(pair ? [", ", key("←"), " ", key("→"), " for first and second"] : []),
+      ...(step.moving ? [", ", key("R"), " to play again"] : []), ", ", key("P"), " for a pause."),
     "Begin with examples");
 }
 
