@@ -227,6 +227,9 @@ def test_other_input_is_refused(identity_model: Path, array: object, message: st
 def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="threads is 0"):
         Sharpener(identity_model, threads=0)
+    # So many would take the computer down, not serve it.
+    with pytest.raises(InputError, match="threads is 9999; expected 1 to"):
+        Sharpener(identity_model, threads=9999)
     with pytest.raises(EngineError, match="available: "):
         Sharpener(identity_model, "onnxruntime:cuda2")
     with pytest.raises(ModelError, match="no model 'keem'"):
