@@ -8,12 +8,12 @@ from keenframe_train.recipe import NetworkSpec, Recipe
 RECIPE = Recipe(
     name="keen-base",
     network=NetworkSpec(
-        "keen", {"scale": 1, "head": 32, "trunk": 32, "blocks": 4, "embedding": 32, "stride": 1}
+        "keen", {"scale": 1, "head": 32, "trunk": 32, "blocks": 6, "embedding": 32, "stride": 1}
     ),
     mix="keen",
     bank="keen",
     bank_items=16_000,
-    steps=20_000,
+    steps=14_000,
     rate=6e-4,
     shares={"clean": 0.02, "r1": 0.12, "r2": 0.36, "r3": 0.11, "r4": 0.02, "call-small": 0.37},
     description="Sharpens enlarged, blurred and noisy call frames with more work than keen's",
