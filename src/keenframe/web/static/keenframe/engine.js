@@ -74,7 +74,7 @@ export class WasmEngine {
     this.name = "wasm";
     this.model = model;
     this._wasm = /** @type {any} */ (new WebAssembly.Instance(module).exports);
-    const { head, trunk, stride, blocks, embedding, inner } = model.network;
+    const { head, trunk, stride = 2, blocks, embedding, inner } = model.network; // earlier files have no stride
     if (inner) new Int32Array(this._wasm.memory.buffer, this._wasm.model_inner(), 2 * BLOCKS_MAX).set(widths(inner));
     const made = this._wasm.model_new(head, trunk, stride, blocks, embedding, model.experts);
     const count = made ? this._wasm.model_weight_count() : 0;

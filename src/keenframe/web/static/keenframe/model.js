@@ -11,9 +11,9 @@ const CONDITION_SIZE = 128;
  * @typedef {object} Model
  * @property {string} name
  * @property {string} version
- * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner?: number[][]}}
- *   network stride: edge of the head's positions that become one of the trunk, 1 or 2; inner: channels inside each
- *   block of each expert, of a pruned network
+ * @property {{head: number, trunk: number, stride?: number, blocks: number, embedding: number, inner?: number[][]}}
+ *   network stride: edge of the head's positions that become one of the trunk, 1 or, where it is not said, 2; inner:
+ *   channels inside each block of each expert, of a pruned network
  * @property {number} experts one, or two of which `route` picks one for a frame
  * @property {number[] | null} route 128 weights on the condition and a bias
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
