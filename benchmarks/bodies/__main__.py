@@ -166,7 +166,9 @@ def _write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None
     caption = f"{width}x{height}, INT8, {machine['threads']} threads, {machine['cpu']}, network alone"
     trained = [row for row in rows if row.get("mean_gain") is not None]
     if trained:
-        caption += f"; {trained[0]['steps']} steps of training each, {trained[0]['windows']} windows a kind"
+        caption += f"; {trained[0]['steps']} steps of training each"
+        if windows := trained[0].get("windows"):  # earlier tables don't say
+            caption += f", {windows} windows a kind"
     write_text(out / "bodies.json", json.dumps({**about, "bodies": rows}, indent=1) + "\n")
     write_text(out / "bodies.md", markdown(rows, KINDS[about["about"]["scale"]], f"{caption}."))
     if trained:
