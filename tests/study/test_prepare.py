@@ -190,6 +190,7 @@ def test_sources_without_spares_serve_for_practice_too(tmp_path: Path, pristine:
         ({"conditions": ["input", "unsharp:9"]}, "0 to 5"),
         ({"conditions": ["input", "ruined=."]}, "control questions"),
         ({"conditions": ["input", "mine=nowhere"]}, "not a folder"),
+        ({"conditions": ["input", "my/own=."]}, "stands between pairs"),
         ({"conditions": ["input", "nosuchmodel"]}, "nosuchmodel"),
         ({"conditions": ["input", "reference"], "pairs": ["input/keen"]}, "expected two different"),
         ({"pairs": ["input/reference", "reference/input"]}, "twice"),

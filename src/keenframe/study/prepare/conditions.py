@@ -65,6 +65,10 @@ def parse_conditions(texts: list[str]) -> list[Treatment]:
 def _parse(text: str) -> Treatment:
     name, equals, folder = text.partition("=")
     if equals:
+        if "/" in name:
+            raise InputError(
+                f"condition '{text}': the name '{name}' holds a '/', which stands between pairs; leave it out"
+            )
         if not name or not Path(folder).is_dir():
             raise InputError(f"condition '{text}': '{folder}' is not a folder; expected NAME=FOLDER")
         return Treatment(name, "folder", folder=Path(folder))

@@ -20,7 +20,7 @@ def consent_text(study: Study, own: str | None) -> Study:
             f"It takes about {study.minutes} minutes. You need normal or corrected sight (please wear your glasses) "
             "and a screen, better a large one than a small one.",
             "Taking part is voluntary. You can stop at any time by closing the page, and go on later in the same "
-            "browser with the same link.",
+            "browser with the same link. What you have answered until then stays stored, without your name.",
         ]
     told.append(stored_text(study))
     if study.contact:
