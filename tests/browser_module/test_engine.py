@@ -255,23 +255,3 @@ def test_a_network_of_another_shape_is_refused(page: Page) -> None:
       model.experts[0].trunk = 60;
       new WasmEngine(model, await compileEngine(location.origin + "/keenframe/"));"""
     assert "cannot run model 'keen'" in error_of(page, code)
-
-
-def test_a_file_of_before_other_strides_is_run(page: Page) -> None:
-    made = page.evaluate(
-        """async (names) => {
-          const { parseModel } = await import("/keenframe/model.js");
-          const { WasmEngine, compileEngine } = await import("/keenframe/engine.js");
-          for (const name of names) {
-            const model = parseModel(await (await fetch(`/keenframe/models/${name}.kfm`)).arrayBuffer());
-            if (model.network.stride !== 2) continue;
-            delete model.network.stride;
-            return new WasmEngine(model, await compileEngine(location.origin + "/keenframe/")).name;
-          }
-          return null;
-        }""",
-        NAMES,
-    )
-    if made is None:
-        pytest.skip("no model of stride 2 is shipped any more")
-    assert made == "wasm"

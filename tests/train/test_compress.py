@@ -23,6 +23,7 @@ from keenframe_train.data.images import find_images
 from keenframe_train.data.presets import mix
 from keenframe_train.data.validation import validation_samples
 from keenframe_train.errors import TrainError
+from keenframe_train.experiment import load_experiment
 from keenframe_train.export.onnx_file import run_file, to_graph
 from keenframe_train.export.package import export_model, load_network, load_rounded, store_int8
 from keenframe_train.export.plain import export_plain, to_int8_graph
@@ -206,7 +207,7 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     names = {t.name: tuple(t.dims) for t in onnx.load("models/tiny-p50-int8.onnx").graph.initializer}
     assert names["first.0.weight.int8"] == (4, 8, 3, 3)
     assert "inner" in (tmp_path / "models/tiny-p50.onnx").read_bytes().decode("latin1")
-    assert b'"inner":[[4]]' in export_web(Path("models/tiny-p50.onnx"), Path("web")).read_bytes()
+    assert b'"inner":[4]' in export_web(Path("models/tiny-p50.onnx"), Path("web")).read_bytes()
 
 
 def test_linear_layers_lie_in_eight_bits_and_names_are_short(bank: Bank, data: Path, tmp_path: Path) -> None:
@@ -363,6 +364,7 @@ def test_the_recipes_without_a_teacher_run(name: str, tmp_path: Path) -> None:
     assert done.parity.residual <= 1e-4 and pixels.shape == (64 * net.scale, 64 * net.scale)
     if name == "keen-base":
         assert sum(p.numel() for p in net.parameters()) <= 450_000
+        assert can_widen(KeenConfig(**load_experiment("keen").recipe.network.options), net.config)
 
 
 def sample_of(plane: np.ndarray, scale: int):
