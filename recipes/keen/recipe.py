@@ -12,7 +12,7 @@ COMMON = {
     "bank_items": 16_000,
     "steps": 45_000,
     "rate": 1e-3,
-    "shares": {"clean": 0.02, "r1": 0.12, "r2": 0.36, "r3": 0.11, "r4": 0.02, "call-small": 0.37},
+    "shares": {"clean": 0.02, "r1": 0.12, "r2": 0.32, "r3": 0.13, "r4": 0.09, "call-small": 0.32},
 }
 
 # The student in large: more of the same, so that it can be asked for exactly what the student is to do.

@@ -48,6 +48,11 @@ _KEEN = Words(
 )
 _FAMILIES = {
     "keen": _KEEN,
+    "keen-base": Words(
+        "A deeper `keen` for processors with time to spare: files, pictures, and calls at 30 frames a second. Live "
+        "streams take it when it is named.",
+        _KEEN.limits,
+    ),
     "keen-nano": Words("A smaller `keen` for busy or small processors and for the browser.", _KEEN.limits),
     "keen-x2": Words(
         "Takes the half-size frame of a poor call and gives the full-size one: an enlarger for luma; colours are "

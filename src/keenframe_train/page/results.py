@@ -29,7 +29,7 @@ def results_page(sources: Sources, charts: Iterable[str]) -> str:
         sections.halos(sources, present),
         sections.text(sources, present),
         sections.enlarging(sources),
-        sections.smaller(sources),
+        sections.sizes(sources),
         sections.students(sources),
         sections.speed(sources),
         _shown(sources),

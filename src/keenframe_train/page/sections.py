@@ -217,25 +217,24 @@ def enlarging(s: Sources) -> str:
     return "## Enlarging by two\n\nGains are over bicubic enlarging.\n\n" + table(head, rows)
 
 
-def smaller(s: Sources) -> str:
-    """The smaller model beside the larger one."""
-    nano = "keen-nano-int8"
+def sizes(s: Sources) -> str:
+    """The other sizes beside the flagship."""
+    names = [name for name in ("keen-nano-int8", KEEN, "keen-base-int8") if s.values("nano", "r2", name)]
     rows = []
     for preset in (*PRESETS, "clean"):
-        small, large = (s.values("nano", preset, method) for method in (nano, KEEN))
-        if not small or not large:
+        found = [s.values("nano", preset, name) for name in names]
+        if not all(found):
             continue
         if preset == "clean":
-            cells = [figure(v["to_input"], "to_input", unit=True) + " to the input" for v in (small, large)]
+            cells = [figure(v["to_input"], "to_input", unit=True) + " to the input" for v in found if v]
         else:
-            cells = [_gains(small), _gains(large)]
+            cells = [_gains(v) for v in found if v]
         rows.append([f"`{preset}`", *cells])
     if not rows:
         return ""
     count = s.evaluations["nano"]["pictures"]
-    return (
-        f"## The smaller model\n\n{count} pictures; gain in PSNR-Y (dB) and SSIM-Y over the input.\n\n"
-        + table(["damage", "keen-nano", "keen"], rows)
+    return f"## Sizes\n\n{count} pictures; gain in PSNR-Y (dB) and SSIM-Y over the input.\n\n" + table(
+        ["damage", *(name.removesuffix("-int8") for name in names)], rows
     )
 
 
