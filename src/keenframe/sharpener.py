@@ -47,8 +47,8 @@ class Sharpener:
     model: a name ("keen", "keen-x2", "keen-int8", "keen-float" …) or the path of an .onnx file. The plain
         name takes the INT8 file where the processor runs INT8 fast, the float file otherwise.
     engine: "auto" (the faster one here, measured once and remembered) or a name from `available_engines()`.
-    threads: processor threads of the engine, at most as many as there are processors; None leaves it to the engine,
-        which takes the physical cores.
+    threads: processor threads of the engine, at most four for each processor; None leaves it to the engine, which
+        takes the physical cores.
 
     One Sharpener serves one stream: its condition follows that stream and its buffers are reused. Calls from
     several threads are safe and run one after another. Use it as a context manager or call `close()` to free
@@ -56,11 +56,11 @@ class Sharpener:
     """
 
     def __init__(self, model: str | Path = "keen", engine: str = "auto", threads: int | None = None) -> None:
-        most = os.cpu_count() or 1
+        most = 4 * (os.cpu_count() or 1)  # more than one for each is slower; hundreds take the computer down
         if threads is not None and not 1 <= threads <= most:
             raise InputError(
-                f"threads is {threads}; expected 1 to {most}, the processors of this computer; left out, the engine "
-                "chooses"
+                f"threads is {threads}; expected 1 to {most}, four for each processor of this computer; left out, the "
+                "engine chooses"
             )
         path = find_model(model, prefer_int8=fast_int8() and _runs_on_cpu(engine))
         self.spec: ModelSpec = read_spec(path)

@@ -23,13 +23,13 @@ def test_starts_as_the_enlarged_input(scale: int) -> None:
 
 def test_parameter_count_of_the_recipe() -> None:
     config = KeenConfig(**load_recipe("keen").network.options)
-    head, trunk, e = config.head, config.trunk, config.embedding
+    head, trunk, e, positions = config.head, config.trunk, config.embedding, config.stride**2
     expected = (
         (128 * e + e)
         + (16 * head * 9 + head) + (e * 2 * head + 2 * head)
-        + (head * trunk * 4 + trunk)
+        + (head * trunk * positions + trunk)
         + config.blocks * (2 * (trunk * trunk * 9 + trunk) + e * 2 * trunk + 2 * trunk)
-        + (trunk * 4 * head + 4 * head)
+        + (trunk * positions * head + positions * head)
         + (head * 16 * 9 + 16)
     )  # fmt: skip
     assert sum(p.numel() for p in Keen(config).parameters()) == expected
