@@ -59,9 +59,9 @@ def test_every_weight_is_exactly_the_onnx_files(tmp_path: Path) -> None:
     model = find_model("keen-float")
     header, tensors = decode(export_web(model, tmp_path))
     assert (header["name"], header["steady"]) == ("keen", True)
-    # The expert of full-size frames works with half as many inner channels as its trunk has.
-    body = {"head": 32, "trunk": 64, "stride": 2, "blocks": 3, "embedding": 32}
-    assert header["experts"] == [{**body, "inner": [64] * 3}, {**body, "inner": [32] * 3}]
+    # The trunk of the enlarging expert lies where its head does, the other's is deeper and half as wide inside.
+    both = {"head": 32, "blocks": 3, "embedding": 32, "inner": [32] * 3}
+    assert header["experts"] == [{**both, "trunk": 32, "stride": 1}, {**both, "trunk": 64, "stride": 2}]
     stored, half = initialisers(model), [name for name, _ in tensors].index("idct.weight") + 1
     for index, (name, values) in enumerate(tensors):
         np.testing.assert_array_equal(values, stored[name + (".1" if index >= half else "")])
