@@ -282,11 +282,11 @@ static v128_t leaky(v128_t x) { return wasm_f32x4_pmax(x, wasm_f32x4_mul(x, wasm
 static void to_trunk(const Expert *x, const Map *skip, const Map *trunk) {
   int stride = x->shape.stride, side = stride * skip->channels, depth = stride * side;
   for (int row = 0; row < trunk->height; row++) {
-    const float *from = skip->origin + row * stride * skip->stride;
-    for (int i = 0; i < trunk->width; i++)
+    const float *from = skip->origin + row * stride * skip->stride, *gathered = stride == 1 ? from : line;
+    for (int i = 0; i < trunk->width && gathered == line; i++)
       for (int y = 0; y < stride; y++)
         __builtin_memcpy(line + i * depth + y * side, from + y * skip->stride + i * side, side * sizeof(float));
-    matmul(line, depth, fours(trunk->width), depth, x->down, trunk->channels, line_out);
+    matmul(gathered, depth, fours(trunk->width), depth, x->down, trunk->channels, line_out);
     float *out = trunk->origin + row * trunk->stride;
     for (int i = 0; i < trunk->width; i++)
       for (int c = 0; c < trunk->channels; c += 4, out += 4) {

@@ -33,10 +33,10 @@ CONNECTIONS = 64
 _BODY_BYTES_MAX = OFFER_BYTES_MAX + (OFFER_BYTES_MAX >> 2)
 _BODY_S, _ANSWER_S = 10.0, 30.0
 _STATIC = {
-    "/": ("relay.html", "text/html"),
-    "/relay.css": ("relay.css", "text/css"),
-    "/relay.js": ("relay.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/": ("rtc", "relay.html", "text/html"),
+    "/relay.css": ("rtc", "relay.css", "text/css"),
+    "/relay.js": ("rtc", "relay.js", "text/javascript"),
+    "/icon.svg": ("serving", "icon.svg", "image/svg+xml"),
 }
 _HEADERS = page_headers(
     {"media-src": "'self' blob: mediastream:"}, features=("camera", "fullscreen", "microphone")
@@ -118,8 +118,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status)
 
 
-def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    content = files("keenframe.rtc").joinpath("static", name).read_bytes()
+def _static(package: str, name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    content = files(f"keenframe.{package}").joinpath("static", name).read_bytes()
 
     async def page(request: Request) -> Response:
         return Response(content, media_type=kind)

@@ -92,7 +92,7 @@ def create_app(
             Route("/live", _page("live", "live")),
             Route("/samples/picture", _file(_SAMPLES / "still.jpg")),
             Route("/samples/video", _file(_SAMPLES / "call.webm")),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/static", StaticFiles(directory=STATIC, packages=[("keenframe.serving", "static")])),
             Route("/api/about", answer_about),
             *pictures.routes(),
             *videos.routes(),

@@ -222,13 +222,13 @@ def sizes(s: Sources) -> str:
     names = [name for name in ("keen-nano-int8", KEEN, "keen-base-int8") if s.values("nano", "r2", name)]
     rows = []
     for preset in (*PRESETS, "clean"):
-        found = [s.values("nano", preset, name) for name in names]
-        if not all(found):
+        found = [v for name in names if (v := s.values("nano", preset, name))]
+        if len(found) < len(names):
             continue
         if preset == "clean":
-            cells = [figure(v["to_input"], "to_input", unit=True) + " to the input" for v in found if v]
+            cells = [figure(v["to_input"], "to_input", unit=True) + " to the input" for v in found]
         else:
-            cells = [_gains(v) for v in found if v]
+            cells = [_gains(v) for v in found]
         rows.append([f"`{preset}`", *cells])
     if not rows:
         return ""
