@@ -88,7 +88,10 @@ def check_preferences(folder: Path) -> None:
         analyse(folder)
     result = analyse(folder, simulated=True)
     assert result.simulated
-    assert result.kept == RATERS
+    # Who gets which place in the plan is a matter of who connects first. BT.500's count of outliers puts out 2 % of
+    # honest raters with so few grades each: up to 3 of 30 in 40 trials.
+    assert {reason for verdict in result.verdicts for reason in verdict.reasons} <= {"outlier"}
+    assert result.kept >= RATERS - 6
     mos = {score.condition: score.mos for score in result.scores.mos if score.category == ALL}
     for condition, quality in QUALITY.items():
         # The scale's end cuts off some of the reference's grades: up to 0.2.
