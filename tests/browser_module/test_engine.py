@@ -157,8 +157,10 @@ def test_stills_agree(page: Page, files: Path, call: list[Plane]) -> None:
     agree(compare(page, files, "keen", [Case(plane, still=True) for plane in planes]))
 
 
-def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane]) -> None:
-    """Experts that differ in all that may differ: channels, blocks, what pruning left of them, where the trunk lies."""
+@pytest.mark.parametrize("trunk", [24, 0])
+def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane], trunk: int) -> None:
+    """Experts that differ in all that may differ: channels, blocks, what pruning left of them, where the trunk lies
+    or that there is none."""
     torch = pytest.importorskip("torch", reason="makes its own network")
     from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
     from keenframe_train.export.experts import Route, join
@@ -168,7 +170,7 @@ def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane]) 
 
     torch.manual_seed(4)
     shapes = {
-        "first": KeenConfig(head=16, trunk=24, blocks=2, embedding=16, inner=(8, 40), stride=1),
+        "first": KeenConfig(head=16, trunk=trunk, blocks=2, embedding=16, inner=(8, 40), stride=1),
         "second": KeenConfig(head=8, trunk=16, blocks=3, inner=(16, 16, 40)),
     }
     for name, shape in shapes.items():

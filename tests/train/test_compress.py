@@ -162,6 +162,7 @@ def test_shapes_that_cannot_be_are_refused() -> None:
     for options, says in (
         ({"inner": [8]}, "a width from 1 up for each of 2"),
         ({"stride": 3}, "stride is one of"),
+        ({"trunk": 0}, "nothing to step down to: give stride 1"),
     ):
         with pytest.raises(TrainError, match=says):
             build("keen", **options)

@@ -15,12 +15,14 @@ from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
 from keenframe_train.export.experts import advantages, fit_route, join
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model
+from keenframe_train.export.package import share_bias
 from keenframe_train.nets.keen import Keen, KeenConfig
 
 from .conftest import picture
 
 SHAPE = KeenConfig(head=8, trunk=16, blocks=1)
 FLAT = KeenConfig(head=8, trunk=8, blocks=1, stride=1)  # the trunk lies where the head does
+BARE = KeenConfig(head=8, trunk=0, blocks=2, stride=1)  # no trunk: the blocks run on the head's channels
 SPEC = ModelSpec(
     "tiny", size_multiple=8, radius=64, enlarging="bicubic", steady=True, parameters=10,
     condition={"kind": CONDITION_KIND, "size": 128}, recipe="{}",
@@ -33,9 +35,7 @@ def network(seed: int, shape: KeenConfig = SHAPE) -> Keen:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-        # The positions of the upward step share their bias in a file.
-        positions = shape.stride**2
-        model.up.bias.copy_(model.up.bias.reshape(-1, positions).mean(1).repeat_interleave(positions))
+    share_bias(model)
     return model
 
 
@@ -64,7 +64,7 @@ def test_the_better_expert_is_measured_on_the_pairs(bank: Bank) -> None:
     np.testing.assert_allclose(advantages([noisy, nothing], bank, np.arange(3)), -found, atol=1e-6)
 
 
-@pytest.mark.parametrize("first", [SHAPE, FLAT], ids=["alike", "another body"])
+@pytest.mark.parametrize("first", [SHAPE, FLAT, BARE], ids=["alike", "another body", "no trunk"])
 def test_two_experts_in_one_file_give_what_each_gave_alone(first: KeenConfig, tmp_path: Path) -> None:
     paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
     for seed, (path, shape) in enumerate(zip(paths, (first, SHAPE), strict=True)):

@@ -81,8 +81,13 @@ def test_keen_in_every_format(model: str, size: tuple[int, int] | None, to: str,
 
 @pytest.mark.parametrize(
     "config",
-    [KeenConfig(4, 8, 16, 1), KeenConfig(1, 8, 16, 2, inner=(8, 16)), KeenConfig(1, 8, 8, 2, stride=1)],
-    ids=["x4", "pruned", "one size"],
+    [
+        KeenConfig(4, 8, 16, 1),
+        KeenConfig(1, 8, 16, 2, inner=(8, 16)),
+        KeenConfig(1, 8, 8, 2, stride=1),
+        KeenConfig(2, 8, 0, 2, stride=1),
+    ],
+    ids=["x4", "pruned", "one size", "no trunk"],
 )
 def test_other_bodies_in_every_format(config: KeenConfig, to: str, tmp_path: Path) -> None:
     run_of(Recipe("other", NetworkSpec("keen", dataclasses.asdict(config))), tmp_path, 1)

@@ -21,15 +21,16 @@ def test_starts_as_the_enlarged_input(scale: int) -> None:
     assert torch.equal(output, x if scale == 1 else upsample_base(x, scale))
 
 
-def test_parameter_count_of_the_recipe() -> None:
-    config = KeenConfig(**load_recipe("keen").network.options)
-    head, trunk, e, positions = config.head, config.trunk, config.embedding, config.stride**2
+@pytest.mark.parametrize("recipe", ["keen", "keen-full"])
+def test_parameter_count_of_the_recipe(recipe: str) -> None:
+    config = KeenConfig(**load_recipe(recipe).network.options)
+    head, wide, e = config.head, config.width, config.embedding
+    steps = 2 * head * config.trunk * config.stride**2 + config.trunk + head * config.stride**2
     expected = (
         (128 * e + e)
         + (16 * head * 9 + head) + (e * 2 * head + 2 * head)
-        + (head * trunk * positions + trunk)
-        + config.blocks * (2 * (trunk * trunk * 9 + trunk) + e * 2 * trunk + 2 * trunk)
-        + (trunk * positions * head + positions * head)
+        + (steps if config.trunk else 0)
+        + config.blocks * (2 * (wide * wide * 9 + wide) + e * 2 * wide + 2 * wide)
         + (head * 16 * 9 + 16)
     )  # fmt: skip
     assert sum(p.numel() for p in Keen(config).parameters()) == expected

@@ -10,10 +10,11 @@ typedef struct {
 
 /* What JavaScript tells of an expert before `network_new`; all numbers are ints, in this order. */
 typedef struct {
-  int head, trunk;
+  int head;
+  int trunk;  /* 0: no trunk of its own, the blocks run on the head's map */
   int stride; /* edge of the head's positions that become one of the trunk: 1 or 2 */
   int blocks, embedding;
-  int inner[BLOCKS_MAX]; /* channels inside each block; 0: as many as the trunk has */
+  int inner[BLOCKS_MAX]; /* channels inside each block; 0: as many as it reads */
 } Shape;
 
 typedef struct {
@@ -49,6 +50,9 @@ static const float *next(const float **from, uint32_t count) {
 /* Positions of the head that become one of the trunk. */
 static int positions(const Shape *shape) { return shape->stride * shape->stride; }
 
+/* Channels that a block reads and writes. */
+static int width_of(const Shape *shape) { return shape->trunk ? shape->trunk : shape->head; }
+
 static int widest(const Shape *shape) {
   int most = positions(shape) * shape->head;
   if (most < shape->trunk) most = shape->trunk;
@@ -60,26 +64,26 @@ static int widest(const Shape *shape) {
 static uint32_t film_count(const Shape *shape, int channels) { return 2 * (channels * shape->embedding + channels); }
 
 static uint32_t weight_count(const Shape *shape) {
-  uint32_t head = shape->head, trunk = shape->trunk, blocks = 0;
+  uint32_t head = shape->head, wide = width_of(shape), blocks = 0;
+  uint32_t steps = shape->trunk ? 2 * wide * head * positions(shape) + wide + head : 0;
   for (int b = 0; b < shape->blocks; b++) {
     uint32_t inside = shape->inner[b];
-    blocks += 2 * trunk * inside * 9 + inside + trunk + film_count(shape, inside);
+    blocks += 2 * wide * inside * 9 + inside + wide + film_count(shape, inside);
   }
   return PIXELS * PIXELS + PIXELS + shape->embedding * CONDITION + shape->embedding + head * PIXELS * 9 + head +
-         film_count(shape, head) + 2 * trunk * head * positions(shape) + trunk + blocks + head +
-         PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
+         film_count(shape, head) + steps + blocks + PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
 }
 
 static int channels_fit(int channels, int most) { return channels >= 8 && channels % 8 == 0 && channels <= most; }
 
 /* Fills in what was left to the trunk; 0 for a shape that cannot be run. */
 static int shape_fits(Shape *shape) {
-  if (!channels_fit(shape->head, CHANNELS_MAX / 4) || !channels_fit(shape->trunk, CHANNELS_MAX) || shape->stride < 1 ||
-      shape->stride > 2 || shape->blocks < 1 || shape->blocks > BLOCKS_MAX || shape->embedding < 1 ||
+  if (!channels_fit(shape->head, CHANNELS_MAX / 4) || !channels_fit(width_of(shape), CHANNELS_MAX) ||
+      shape->stride < 1 || shape->stride > (shape->trunk ? 2 : 1) || shape->blocks < 1 || shape->blocks > BLOCKS_MAX || shape->embedding < 1 ||
       shape->embedding > 256)
     return 0;
   for (int b = 0; b < shape->blocks; b++) {
-    if (!shape->inner[b]) shape->inner[b] = shape->trunk;
+    if (!shape->inner[b]) shape->inner[b] = width_of(shape);
     if (!channels_fit(shape->inner[b], CHANNELS_MAX)) return 0;
   }
   return 1;
@@ -108,12 +112,14 @@ int network_new(int count) {
     const Shape *shape = &x->shape;
     x->bands = take(PIXELS * PIXELS * sizeof(float));
     x->head = take(winograd_floats(PIXELS, shape->head) * sizeof(float));
-    x->down = take(positions(shape) * shape->head * shape->trunk * sizeof(float));
-    for (int b = 0; b < shape->blocks; b++) {
-      x->first[b] = take(winograd_floats(shape->trunk, shape->inner[b]) * sizeof(float));
-      x->second[b] = take(winograd_floats(shape->inner[b], shape->trunk) * sizeof(float));
+    if (shape->trunk) {
+      x->down = take(positions(shape) * shape->head * shape->trunk * sizeof(float));
+      x->up = take(positions(shape) * shape->head * shape->trunk * sizeof(float));
     }
-    x->up = take(positions(shape) * shape->head * shape->trunk * sizeof(float));
+    for (int b = 0; b < shape->blocks; b++) {
+      x->first[b] = take(winograd_floats(width_of(shape), shape->inner[b]) * sizeof(float));
+      x->second[b] = take(winograd_floats(shape->inner[b], width_of(shape)) * sizeof(float));
+    }
     x->tail = take(winograd_floats(shape->head, PIXELS) * sizeof(float));
     x->tail_bias = take(PIXELS * sizeof(float));
     for (int f = 0; f <= shape->blocks; f++) {
@@ -167,21 +173,23 @@ void network_prepare(void) {
   const float *at = raw;
   for (int e = 0; e < expert_count; e++) {
     Expert *x = experts + e;
-    int head = x->shape.head, wide = x->shape.trunk, embedding = x->shape.embedding, all = positions(&x->shape);
+    int head = x->shape.head, wide = width_of(&x->shape), embedding = x->shape.embedding, all = positions(&x->shape);
     pack(at, PIXELS, PIXELS, 1, PIXELS, x->bands), at += PIXELS * PIXELS;
     x->bands_bias = next(&at, PIXELS);
     x->embed_weight = next(&at, embedding * CONDITION);
     x->embed_bias = next(&at, embedding);
     winograd_weights(at, PIXELS, head, x->head), at += head * PIXELS * 9;
     read_film(x->films, embedding, &at, next(&at, head));
-    /* (trunk, head, y, x): the positions one after another, the head's channels within each. */
-    for (int q = 0; q < all; q++)
-      for (int panel = 0; panel < wide; panel += 8)
-        for (int c = 0; c < head; c++)
-          for (int o = 0; o < 8; o++)
-            x->down[(panel * all * head) + (q * head + c) * 8 + o] = at[((panel + o) * head + c) * all + q];
-    at += wide * head * all;
-    x->down_bias = next(&at, wide);
+    if (x->shape.trunk) {
+      /* (trunk, head, y, x): the positions one after another, the head's channels within each. */
+      for (int q = 0; q < all; q++)
+        for (int panel = 0; panel < wide; panel += 8)
+          for (int c = 0; c < head; c++)
+            for (int o = 0; o < 8; o++)
+              x->down[(panel * all * head) + (q * head + c) * 8 + o] = at[((panel + o) * head + c) * all + q];
+      at += wide * head * all;
+      x->down_bias = next(&at, wide);
+    }
     for (int b = 0; b < x->shape.blocks; b++) {
       int inside = x->shape.inner[b];
       winograd_weights(at, wide, inside, x->first[b]), at += wide * inside * 9;
@@ -189,12 +197,14 @@ void network_prepare(void) {
       winograd_weights(at, inside, wide, x->second[b]), at += wide * inside * 9;
       x->second_bias[b] = next(&at, wide);
     }
-    /* (trunk, head, y, x): column q * head + c of the product is channel c of the block's position q. */
-    for (int column = 0; column < all * head; column++)
-      for (int c = 0; c < wide; c++)
-        x->up[(column & ~7) * wide + c * 8 + (column & 7)] = at[(c * head + column % head) * all + column / head];
-    at += wide * head * all;
-    x->up_bias = next(&at, head);
+    if (x->shape.trunk) {
+      /* (trunk, head, y, x): column q * head + c of the product is channel c of the block's position q. */
+      for (int column = 0; column < all * head; column++)
+        for (int c = 0; c < wide; c++)
+          x->up[(column & ~7) * wide + c * 8 + (column & 7)] = at[(c * head + column % head) * all + column / head];
+      at += wide * head * all;
+      x->up_bias = next(&at, head);
+    }
     fold_tail(x, at, at + PIXELS * head * 9, at + PIXELS * head * 9 + PIXELS);
     at += PIXELS * head * 9 + PIXELS + PIXELS * PIXELS;
   }
@@ -220,8 +230,11 @@ int network_resize(int width, int height) {
     const Shape *shape = &experts[e].shape;
     int columns = across / shape->stride, rows = down / shape->stride;
     if (most < widest(shape)) most = widest(shape);
-    fine = plan(skip, &skips, across, down, shape->head, &maps[e].skip) &&
-           plan(trunk, &trunks, columns, rows, shape->trunk, &maps[e].trunk);
+    fine = plan(skip, &skips, across, down, shape->head, &maps[e].skip);
+    if (!shape->trunk)
+      maps[e].trunk = maps[e].skip;
+    else
+      fine = fine && plan(trunk, &trunks, columns, rows, shape->trunk, &maps[e].trunk);
     for (int b = 0; b < shape->blocks && fine; b++)
       fine = plan(inner, &inners, columns, rows, shape->inner[b], &maps[e].inner[b]);
   }
@@ -321,13 +334,13 @@ const Map *network_run(int expert, const uint8_t *luma) {
   const Map *skip = &maps[expert].skip, *trunk = &maps[expert].trunk;
   to_bands(x, luma, planned_width);
   winograd(&bands, skip, x->head, x->films[0].scale, x->films[0].shift, LEAKY);
-  to_trunk(x, skip, trunk);
+  if (x->shape.trunk) to_trunk(x, skip, trunk);
   for (int b = 0; b < x->shape.blocks; b++) {
     const Map *inside = &maps[expert].inner[b];
     winograd(trunk, inside, x->first[b], x->films[1 + b].scale, x->films[1 + b].shift, LEAKY);
     winograd(inside, trunk, x->second[b], ones, x->second_bias[b], ADDED);
   }
-  from_trunk(x, trunk, skip);
+  if (x->shape.trunk) from_trunk(x, trunk, skip);
   winograd(skip, &bands, x->tail, ones, x->tail_bias, PLAIN);
   return &bands;
 }

@@ -54,7 +54,11 @@ class DeployedKeen(nn.Module):
         self.embed_linear = _linear(weight, first.bias.detach() - weight @ model.condition_mean)
         self.embed_act = last
         self.head, self.head_film = model.head, DeployedFilm(model.head_film)
-        self.down, self.up, self.tail = model.down, _transposed(model.up, config.stride), model.tail
+        self.trunk, self.tail = config.trunk > 0, model.tail
+        if self.trunk:
+            # Without a stride there is nothing to spread, and a plain convolution runs in INT8, the other does not.
+            up = model.up if config.stride == 1 else _transposed(model.up, config.stride)
+            self.down, self.up = model.down, up
         self.first = nn.ModuleList(block.first for block in model.blocks)
         self.films = nn.ModuleList(DeployedFilm(block.film) for block in model.blocks)
         self.second = nn.ModuleList(block.second for block in model.blocks)
@@ -82,11 +86,13 @@ class DeployedKeen(nn.Module):
         points = self.points
         skip = F.leaky_relu(self.head_film(self.head(bands), embedding), SLOPE)
         skip = point(points, "skip", skip)
-        x = point(points, "trunk", F.leaky_relu(self.down(skip), SLOPE))
+        x = point(points, "trunk", F.leaky_relu(self.down(skip), SLOPE)) if self.trunk else skip
         for index, (first, film, second) in enumerate(zip(self.first, self.films, self.second, strict=True)):
             inner = F.leaky_relu(film(first(x), embedding), SLOPE)
             x = point(points, f"out{index}", x + second(point(points, f"inner{index}", inner)))
-        return self.tail(point(points, "fused", F.leaky_relu(skip + self.up(x), SLOPE)))
+        if self.trunk:
+            x = point(points, "fused", F.leaky_relu(skip + self.up(x), SLOPE))
+        return self.tail(x)
 
 
 def _bytes(channels_first: Tensor) -> Tensor:

@@ -81,6 +81,8 @@ def simplify(model: Keen) -> None:
 def share_bias(model: Keen) -> None:
     """Give the positions of a channel of the upward step one bias, as a transposed convolution has it."""
     positions = model.config.stride**2
+    if not model.config.trunk:
+        return
     model.up.bias.copy_(model.up.bias.reshape(-1, positions).mean(1).repeat_interleave(positions))
 
 

@@ -15,7 +15,7 @@ import json
 import re
 import struct
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,15 @@ def read_experts(model: Path, experts: int) -> list[list[Tensor]]:
         pixels = _stored(stored, "pixels.weight", suffix, model).values
         if pixels.size != 256 or not np.array_equal(pixels.reshape(16, 16), np.eye(16)):
             raise TrainError(f"'{model}' does not begin with 4x4 blocks of pixels; expected a `keen` network")
-        found.append([_stored(stored, name, suffix, model) for name in _order(stored, suffix)])
+        tensors = [_stored(stored, name, suffix, model) for name in _order(stored, suffix)]
+        # The engine reads the step up as (trunk, head, y, x), which without a stride the graph has the other way round.
+        plain = any(node.name == f"/up/Conv{suffix}" for node in graph.node)
+        found.append([_turned(each) if plain and each.name == "up.weight" else each for each in tensors])
     return found
+
+
+def _turned(tensor: Tensor) -> Tensor:
+    return replace(tensor, values=np.ascontiguousarray(tensor.values.swapaxes(0, 1)), axis=1 - tensor.axis)
 
 
 def _shape(tensors: list[Tensor]) -> dict[str, Any]:
@@ -116,8 +123,8 @@ def _shape(tensors: list[Tensor]) -> dict[str, Any]:
     inner = [shape[0] for name, shape in shapes.items() if _FIRST.fullmatch(name)]
     return {
         "head": shapes["head.weight"][0],
-        "trunk": shapes["down.weight"][0],
-        "stride": shapes["down.weight"][2],
+        "trunk": shapes["down.weight"][0] if "down.weight" in shapes else 0,
+        "stride": shapes["down.weight"][2] if "down.weight" in shapes else 1,
         "blocks": len(inner),
         "embedding": shapes["embed_linear.weight"][0],
         "inner": inner,
@@ -149,12 +156,15 @@ def _order(stored: dict[str, NDArray[Any]], suffix: str) -> Iterator[str]:
     for name in ("bands", "embed_linear", "head"):
         yield from layer(name)
     yield from film("head_film")
-    yield from layer("down")
+    trunk = f"down.bias{suffix}" in stored
+    if trunk:
+        yield from layer("down")
     for index in range(_blocks(stored, suffix)):
         yield from layer(f"first.{index}")
         yield from film(f"films.{index}")
         yield from layer(f"second.{index}")
-    yield from layer("up")
+    if trunk:
+        yield from layer("up")
     yield from layer("tail")
     yield "idct.weight"
 

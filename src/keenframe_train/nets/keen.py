@@ -30,10 +30,11 @@ class KeenConfig:
     """Shape of a `keen` network.
 
     scale 1 keeps the size, 2 doubles it, 4 takes it four times. head: channels at 1/4 of the output size. trunk:
-    channels at 1/(4 * stride). blocks: residual blocks of two 3x3 convolutions in the trunk. inner: channels between
-    the two, one number for each block (what `keenframe-train prune` leaves of them); none: as many as the trunk has.
-    stride: edge of the positions of the head that become one of the trunk. branches: train every 3x3 convolution of
-    the trunk as the sum of itself and a 1x1, which `fold` makes one again.
+    channels at 1/(4 * stride); 0: no trunk of its own, the blocks run on the head's positions without a step down and
+    up. blocks: residual blocks of two 3x3 convolutions in the trunk. inner: channels between the two, one number for
+    each block (what `keenframe-train prune` leaves of them); none: as many as a block reads. stride: edge of the
+    positions of the head that become one of the trunk. branches: train every 3x3 convolution of the trunk as the sum
+    of itself and a 1x1, which `fold` makes one again.
     """
 
     scale: int = 1
@@ -49,9 +50,14 @@ class KeenConfig:
         object.__setattr__(self, "inner", tuple(self.inner))  # a list, when it comes out of JSON
 
     @property
+    def width(self) -> int:
+        """Channels that a block reads and writes."""
+        return self.trunk or self.head
+
+    @property
     def inner_widths(self) -> tuple[int, ...]:
         """Channels between the two convolutions of each block."""
-        return self.inner or (self.trunk,) * self.blocks
+        return self.inner or (self.width,) * self.blocks
 
     @property
     def input_block(self) -> int:
@@ -126,7 +132,8 @@ class Keen(nn.Module):
         # What the lab asks of every network (`nets.network.Network`). `body` runs the layers of the blocks and not
         # the blocks, so the layers are the taps.
         self.scale, self.channels, self.size_multiple = config.scale, 1, config.size_multiple
-        self.taps = ("down", *(f"blocks.{index}.second" for index in range(config.blocks)), "up")
+        inside = (f"blocks.{index}.second" for index in range(config.blocks))
+        self.taps = ("down", *inside, "up") if config.trunk else ("head", *inside)
         r, head, trunk = config.input_block, config.head, config.trunk
         self.register_buffer("input_dct", _block_dct(r))
         self.register_buffer("output_dct", _block_dct(BLOCK))
@@ -139,13 +146,16 @@ class Keen(nn.Module):
         self.embed = nn.Sequential(nn.Linear(CONDITION_SIZE, config.embedding), nn.LeakyReLU(SLOPE))
         self.head = nn.Conv2d(r * r, head, 3, padding=1)
         self.head_film = Film(config.embedding, head)
-        self.down = nn.Conv2d(head, trunk, config.stride, stride=config.stride)
-        self.blocks = nn.ModuleList(Block(trunk, inner, config.embedding) for inner in config.inner_widths)
+        if trunk:
+            self.down = nn.Conv2d(head, trunk, config.stride, stride=config.stride)
+            self.up = nn.Conv2d(trunk, config.stride**2 * head, 1)
+        self.blocks = nn.ModuleList(
+            Block(config.width, inner, config.embedding) for inner in config.inner_widths
+        )
         if config.branches:
             for block in self.blocks:
                 parametrize.register_parametrization(block.first, "weight", Branch(block.first, 1.0))
                 parametrize.register_parametrization(block.second, "weight", Branch(block.second, 0.1))
-        self.up = nn.Conv2d(trunk, config.stride**2 * head, 1)
         self.tail = nn.Conv2d(head, BLOCK * BLOCK, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
@@ -202,12 +212,14 @@ def body(net: Keen, points: nn.ModuleDict, bands: Tensor, embedding: Tensor) -> 
     """From normalised bands (N, r*r, h, w) to unit-sized residual bands (N, 16, h, w): all that costs time."""
     skip = F.leaky_relu(net.head_film(net.head(bands), embedding), SLOPE)
     skip = point(points, "skip", skip)
-    x = point(points, "trunk", F.leaky_relu(net.down(skip), SLOPE))
+    x = point(points, "trunk", F.leaky_relu(net.down(skip), SLOPE)) if net.config.trunk else skip
     for index, block in enumerate(net.blocks):
         inner = F.leaky_relu(block.film(block.first(x), embedding), SLOPE)
         x = point(points, f"out{index}", x + block.second(point(points, f"inner{index}", inner)))
-    up = F.pixel_shuffle(net.up(x), net.config.stride)
-    return net.tail(point(points, "fused", F.leaky_relu(skip + up, SLOPE)))
+    if net.config.trunk:
+        up = F.pixel_shuffle(net.up(x), net.config.stride)
+        x = point(points, "fused", F.leaky_relu(skip + up, SLOPE))
+    return net.tail(x)
 
 
 def point_names(config: KeenConfig) -> list[str]:
@@ -216,7 +228,7 @@ def point_names(config: KeenConfig) -> list[str]:
     The head's input are the bands themselves, with the longest tails of all: in eight bits it alone would lose 0.1 dB.
     """
     inside = [f"{kind}{index}" for index in range(config.blocks) for kind in ("inner", "out")]
-    return ["skip", "trunk", *inside, "fused"]
+    return ["skip", "trunk", *inside, "fused"] if config.trunk else ["skip", *inside]
 
 
 def _block_dct(size: int) -> Tensor:

@@ -32,7 +32,13 @@ def _keen(**options: Any) -> Keen:
     config = KeenConfig(**options)
     one_of("scale", config.scale, (1, 2, 4))
     one_of("stride", config.stride, (1, 2, 4))
-    at_least_one(head=config.head, trunk=config.trunk, blocks=config.blocks, embedding=config.embedding)
+    at_least_one(head=config.head, blocks=config.blocks, embedding=config.embedding)
+    if config.trunk != 0:
+        at_least_one(trunk=config.trunk)
+    elif config.stride != 1:
+        raise TrainError(
+            f"stride is {config.stride} and trunk 0; without a trunk there is nothing to step down to: give stride 1"
+        )
     if len(config.inner_widths) != config.blocks or min(config.inner_widths) < 1:
         raise TrainError(
             f"inner is {list(config.inner)}; expected a width from 1 up for each of {config.blocks} blocks, or none"

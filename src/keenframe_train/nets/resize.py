@@ -35,7 +35,8 @@ def narrowed(net: Keen, kept: Sequence[Tensor]) -> Keen:
 
 def can_widen(small: KeenConfig, large: KeenConfig) -> bool:
     """Whether `widen` can take a network of the one shape into the other: nowhere smaller, and somewhere larger."""
-    if (small.scale, small.stride, small.branches) != (large.scale, large.stride, large.branches):
+    alike = [(each.scale, each.stride, each.branches, each.trunk > 0) for each in (small, large)]
+    if alike[0] != alike[1]:
         return False
     pairs = [
         (small.head, large.head),

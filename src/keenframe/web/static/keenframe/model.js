@@ -13,8 +13,8 @@ const CONDITION_SIZE = 128;
  * @property {string} name
  * @property {string} version
  * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner: number[]}[]}
- *   experts one network, or two of which `route` picks one for a frame: channels of head and trunk, edge of the head's
- *   positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
+ *   experts one network, or two of which `route` picks one for a frame: channels of head and trunk (0: the blocks run on
+ *   the head's map), edge of the head's positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
  * @property {number[] | null} route 128 weights on the condition and a bias
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
  * @property {Float32Array} weights all tensors, one after another
