@@ -8,7 +8,7 @@ import pytest
 
 from keenframe import Frame, Sharpener
 from keenframe.errors import ModelError
-from keenframe.routing import MARGIN, Router
+from keenframe.routing import MARGIN, Router, layers_of, score
 from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Steadier, block_change
 from keenframe.zoo.spec import ModelSpec, load_spec
 from models import CONDITION, build
@@ -161,7 +161,23 @@ def test_a_frame_that_is_known_to_be_enlarged_goes_to_the_first_expert(engine: s
         assert np.array_equal(sharpener.sharpen(luma).astype(int) - luma, results[None])
 
 
-def test_the_rule_is_linear_and_a_stream_does_not_flap() -> None:
+def test_a_rule_of_two_layers() -> None:
+    # |x - 1| - 0.5 of the last number, but for the slope: two units, each of which sees one side.
+    units = np.zeros((2, 128), np.float32)
+    units[:, -1] = 1.0, -1.0
+    numbers = [*units.reshape(-1).tolist(), -1.0, 1.0, 1.0, 1.0, -0.5]
+    layers = layers_of(numbers)
+    assert [part.shape for layer in layers for part in layer] == [(2, 128), (2,), (1, 2), (1,)]
+    conditions = np.zeros((4, 128), np.float32)
+    conditions[:, -1] = 0.0, 0.9, 1.1, 2.0
+    np.testing.assert_allclose(score(layers, conditions), [0.4, -0.41, -0.41, 0.4], atol=1e-6)
+    assert [Router(numbers).expert(condition, still=True) for condition in conditions] == [1, 0, 0, 1]
+    for count in (128, 130, 132, 261 + 129):
+        with pytest.raises(ValueError, match=f"{count} numbers; expected 129, or 130 for each unit"):
+            layers_of([0.0] * count)
+
+
+def test_a_stream_does_not_flap() -> None:
     router = Router(ROUTE)
 
     def at(value: float, still: bool = False) -> int:

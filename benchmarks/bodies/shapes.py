@@ -28,16 +28,23 @@ def shapes(scale: int = 1) -> dict[str, KeenConfig]:
                     inner = max(16, round(share * trunk / 16) * 16)
                     widths = (inner,) * blocks if inner < trunk else ()
                     others.append(KeenConfig(scale, head, trunk, blocks, inner=widths))
-    # A trunk at the head's own size, and one at a sixteenth of the picture's.
+    # A trunk at the head's own size, or none at all, and one at a sixteenth of the picture's.
     for head in (16, 24, 32, 48):
-        others += [KeenConfig(scale, head, head, blocks, stride=1) for blocks in (2, 3, 4, 6)]
+        for blocks in (2, 3, 4, 6):
+            others += [KeenConfig(scale, head, trunk, blocks, stride=1) for trunk in (head, 0)]
+    for head, inner, blocks in ((16, 32, 2), (16, 32, 3), (32, 48, 2), (32, 64, 2), (32, 16, 4)):
+        others.append(KeenConfig(scale, head, 0, blocks, inner=(inner,) * blocks, stride=1))
     others += [KeenConfig(scale, 32, trunk, blocks, stride=4) for trunk, blocks in ((96, 3), (128, 4))]
     return first | {name_of(config): config for config in others if config not in first.values()}
 
 
 def name_of(config: KeenConfig) -> str:
-    """ "h32 t64 i48 b3": head, trunk and inner channels, blocks; "r4" or "r16" where a trunk position has that edge."""
+    """ "h32 t64 i48 b3": head, trunk and inner channels, blocks; "r4" or "r16" where a trunk position has that edge.
+    Without a trunk "h32 i48 b3".
+    """
     inner = f" i{config.inner[0]}" if config.inner else ""
+    if not config.trunk:
+        return f"h{config.head}{inner} b{config.blocks}"
     edge = f" r{4 * config.stride}" if config.stride != 2 else ""
     return f"h{config.head} t{config.trunk}{inner} b{config.blocks}{edge}"
 

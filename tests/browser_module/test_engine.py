@@ -183,8 +183,13 @@ def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane], 
             condition={"kind": CONDITION_KIND, "size": 128},
         )  # fmt: skip
         write_model(files / f"{name}.onnx", to_graph(net), spec)
-    for bias in (-1.0, 1.0):  # each of the two in turn
-        route = Route(np.zeros(128, np.float32), bias, 0.0, 0.5)
+    rng = np.random.default_rng(4)
+    units = (rng.normal(size=(6, 128)).astype(np.float32), rng.normal(size=6).astype(np.float32))
+    # Each of the two in turn, then by a rule of two layers.
+    for route in (
+        *(Route([(np.zeros((1, 128), np.float32), np.float32([bias]))]) for bias in (-1.0, 1.0)),
+        Route([units, (rng.normal(size=(1, 6)).astype(np.float32), np.zeros(1, np.float32))]),
+    ):
         join(files / "first.onnx", files / "second.onnx", route, files / "mixed.onnx", name="mixed")
         export_web(files / "mixed.onnx", files)
         agree(compare(page, files, "mixed", [Case(plane) for plane in call[:4]], onnx=files / "mixed.onnx"))

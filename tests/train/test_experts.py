@@ -10,10 +10,11 @@ import torch
 from keenframe import Sharpener
 from keenframe.condition import band_statistics
 from keenframe.metrics import luma
+from keenframe.routing import layers_of, score
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.experts import advantages, fit_route, join
+from keenframe_train.export.experts import Route, advantages, fit_route, join
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model
 from keenframe_train.export.package import share_bias
 from keenframe_train.nets.keen import Keen, KeenConfig
@@ -42,11 +43,11 @@ def network(seed: int, shape: KeenConfig = SHAPE) -> Keen:
 def test_the_rule_follows_what_is_better() -> None:
     rng = np.random.default_rng(1)
     conditions = rng.normal(2, 1, (400, 128)).astype(np.float32)
-    advantage = np.where(conditions[:, 5] > 2.3, 0.4, -0.2).astype(np.float32)
-    route = fit_route(conditions, advantage)
-    chosen = conditions @ np.array(route.numbers()[:-1]) + route.numbers()[-1] > 0
-    better = advantage > 0
-    assert len(route.numbers()) == 129 and (chosen == better).mean() > 0.9
+    # No single layer tells these apart.
+    better = np.abs(conditions[:, 5] - 2) > 0.8
+    route = fit_route(conditions, np.where(better, 0.4, -0.2).astype(np.float32))
+    chosen = score(layers_of(route.numbers()), conditions) > 0
+    assert len(route.numbers()) == 8 * 130 + 1 and (chosen == better).mean() > 0.9
     # Where it is wrong it takes the second expert: harm counts more than a gain that is not won.
     assert (better & ~chosen).sum() <= (chosen & ~better).sum()
     assert route.lost < 0.02 and abs(route.second - chosen.mean()) < 0.01
@@ -75,7 +76,7 @@ def test_two_experts_in_one_file_give_what_each_gave_alone(first: KeenConfig, tm
     expected = [run_file(path, plane, condition)[0] for path in paths]
     assert not np.array_equal(*expected)
     for bias, wanted in zip((-1000.0, 1000.0), expected, strict=True):
-        route = replace(fit_route(np.eye(128, dtype=np.float32), np.eye(128, dtype=np.float32)[0]), bias=bias)
+        route = Route([(np.zeros((1, 128), np.float32), np.float32([bias]))])
         spec = join(paths[0], paths[1], route, tmp_path / "both.onnx", name="both")
         assert spec == load_spec(tmp_path / "both.onnx") and spec.parameters == 20
         assert spec.size_multiple == 8

@@ -8,7 +8,9 @@ static const float FLOOR = 0.5f, WEIGHT = 0.3f, CUT = 0.5f, MARGIN = 0.25f;
 static float basis[BANDS];
 static float value[CONDITION];
 static int known, age, seen_width, seen_height;
-static float route[CONDITION + 1];
+enum { UNITS_MAX = 32 };
+/* Of one layer, 128 weights and a bias; of two, those of each unit between them: weights, biases, and so once more. */
+static float route[UNITS_MAX * (CONDITION + 2) + 1];
 static int routed, chosen = -1, told = -1;
 
 /* cos(pi k / 16) */
@@ -115,10 +117,28 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
   return value;
 }
 
-float *route_weights(void) { return route; }
+/* Room for so many numbers; 0 where no rule has so many. */
+float *route_weights(int numbers) {
+  int units = (numbers - 1) / (CONDITION + 2);
+  if (numbers == CONDITION + 1) return route;
+  return units >= 1 && units <= UNITS_MAX && numbers == units * (CONDITION + 2) + 1 ? route : 0;
+}
 
-void route_use(int used) { routed = used; }
+void route_use(int numbers) { routed = numbers; }
 int route_used(void) { return routed; }
+
+/* Above 0 where the second expert is the better one. */
+static float route_score(const float *condition) {
+  if (routed == CONDITION + 1) return route[CONDITION] + dot(route, condition, CONDITION);
+  int units = routed / (CONDITION + 2);
+  const float *biases = route + units * CONDITION, *last = biases + units;
+  float score = last[units];
+  for (int u = 0; u < units; u++) {
+    float value = biases[u] + dot(route + u * CONDITION, condition, CONDITION);
+    score += last[u] * (value > 0 ? value : SLOPE * value);
+  }
+  return score;
+}
 
 /* What is known of the frames to come: 1 when they were enlarged, 0 when they were not, -1 asks the rule. */
 EXPORT(tell) void tell(int enlarged) { told = enlarged; }
@@ -127,8 +147,7 @@ EXPORT(tell) void tell(int enlarged) { told = enlarged; }
 int route_of(const float *condition, int still) {
   if (!routed) return 0;
   if (told >= 0) return !told;
-  float score = route[CONDITION];
-  for (int i = 0; i < CONDITION; i++) score += route[i] * condition[i];
+  float score = route_score(condition);
   if (still) return score > 0;
   if (chosen < 0 || __builtin_fabsf(score) > MARGIN) chosen = score > 0;
   return chosen;

@@ -19,11 +19,11 @@ EXPORT(model_shape) int *model_shape(int expert) { return network_shape(expert);
 EXPORT(model_new) int model_new(int experts) { return network_new(experts); }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }
-EXPORT(model_route) float *model_route(void) { return route_weights(); }
+EXPORT(model_route) float *model_route(int numbers) { return route_weights(numbers); }
 
-/* After the weights, and the 129 numbers of the route where there is one, were written. 0 when memory is short. */
-EXPORT(model_ready) int model_ready(int routed) {
-  route_use(routed);
+/* After the weights, and the numbers of the route, as many as there are, were written. 0 when memory is short. */
+EXPORT(model_ready) int model_ready(int route_numbers) {
+  route_use(route_numbers);
   network_prepare();
   model_end = mark();
   return !exhausted();

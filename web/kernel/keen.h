@@ -33,6 +33,12 @@ static inline void store_bytes(uint8_t *to, v128_t values) {
   wasm_v128_store32_lane(to, wasm_u8x16_narrow_i16x8(words, words), 0);
 }
 
+static inline float dot(const float *a, const float *b, int count) {
+  float sum = 0;
+  for (int i = 0; i < count; i++) sum += a[i] * b[i];
+  return sum;
+}
+
 /* memory.c: memory grows on demand and is given back only as a whole, down to a mark. */
 void *take(uint32_t bytes);
 uint32_t mark(void);
@@ -76,8 +82,8 @@ void band_statistics(const uint8_t *luma, int width, int height, float *out);
 const float *condition_of(const uint8_t *luma, int width, int height, int still);
 int route_of(const float *condition, int still);
 void condition_reset(void);
-float *route_weights(void);
-void route_use(int used);
+float *route_weights(int numbers);
+void route_use(int numbers);
 int route_used(void);
 
 #endif

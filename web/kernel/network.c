@@ -245,12 +245,6 @@ int network_resize(int width, int height) {
   return 1;
 }
 
-static float dot(const float *a, const float *b, int count) {
-  float sum = 0;
-  for (int i = 0; i < count; i++) sum += a[i] * b[i];
-  return sum;
-}
-
 /* Set the channels' scales and shifts for a condition of 128 numbers. */
 void network_condition(int expert, const float *condition) {
   Expert *x = experts + expert;

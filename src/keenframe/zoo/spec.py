@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from keenframe.condition import CONDITION_SIZE
 from keenframe.errors import ModelError
+from keenframe.routing import layers_of
 
 METADATA_KEY = "keenframe"
 SCHEMA = 1
@@ -47,9 +48,9 @@ class ModelSpec:
     with strength (1,) float32 and, for luma models that want one, condition (1, 128) float32 as further inputs.
     steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
-    route: None, or the 129 numbers of a file that holds two experts: frames for which the first 128 times the
-    condition plus the last is positive go through the second, whose outputs have ".1" behind their names. The first
-    is the one for frames that were enlarged.
+    route: None, or the numbers of the rule (`keenframe.routing.layers_of`) of a file that holds two experts: frames
+    whose condition it gives a value above 0 go through the second, whose outputs have ".1" behind their names. The
+    first is the one for frames that were enlarged.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
@@ -123,11 +124,13 @@ class ModelSpec:
                 f"model {self.name!r} is steady with size_multiple={self.size_multiple}; expected a multiple of "
                 f"{self.block}, the edge of the blocks of its input that are compared"
             )
-        if self.route is not None and (len(self.route) != CONDITION_SIZE + 1 or self.condition is None):
-            raise ModelError(
-                f"model {self.name!r} has a route of {len(self.route)} numbers; expected {CONDITION_SIZE + 1}, "
-                f"and a condition"
-            )
+        if self.route is not None:
+            if self.condition is None:
+                raise ModelError(f"model {self.name!r} has a route and no condition; expected both")
+            try:
+                layers_of(self.route)
+            except ValueError as error:
+                raise ModelError(f"model {self.name!r} has a route of {error}") from error
         if self.condition is not None:
             known = {"kind": CONDITION_KIND, "size": CONDITION_SIZE}
             if {key: self.condition.get(key) for key in known} != known:

@@ -17,11 +17,12 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from keenframe.condition import CONDITION_SIZE
 from keenframe.metrics import psnr
+from keenframe.routing import SLOPE, Layer, score
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import read_spec
 from keenframe_train.data.bank import Bank
@@ -30,8 +31,9 @@ from keenframe_train.export.onnx_file import write_model
 from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 
-# Chosen so that the rule holds on webcam clips as on pictures (docs/log.md): with less it knows its pairs too well.
-DECAY = 1e-2
+# A single layer cannot tell a soft screen from a compressed one; eight units between can, and more do no better. The
+# decay keeps the rule from knowing its pairs too well (docs/log.md).
+UNITS, DECAY = 8, 1e-2
 # What the wrong expert does to a frame of full size is seen as damage; what is not won on an enlarged one is not seen.
 HARM = 6.0
 # Pictures on which two experts agree within this say nothing about which to take.
@@ -40,20 +42,20 @@ TIE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The second expert takes a frame when weights (128,) · condition + bias > 0.
+    """The second expert takes a frame when the rule gives its condition a value above 0.
 
-    lost: mean PSNR in dB that the rule gives away against the better expert of every picture it was fitted on;
-    second: share of those that go to the second expert.
+    layers: as `keenframe.routing.layers_of` gives them. lost: mean PSNR in dB that the rule gives away against the
+    better expert of every picture it was fitted on; second: share of those that go to the second expert.
     """
 
-    weights: NDArray[np.float32]
-    bias: float
-    lost: float
-    second: float
+    layers: Sequence[Layer]
+    lost: float = 0.0
+    second: float = 0.0
 
     def numbers(self) -> tuple[float, ...]:
-        """Weights and bias as the model's description holds them: 129 numbers."""
-        return (*(round(float(value), 5) for value in self.weights), round(self.bias, 5))
+        """The layers as the model's description holds them."""
+        parts = [np.concatenate([weights.reshape(-1), biases]) for weights, biases in self.layers]
+        return tuple(round(float(value), 5) for value in np.concatenate(parts))
 
 
 @torch.no_grad()
@@ -75,8 +77,8 @@ def advantages(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> 
 
 
 def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -> Route:
-    """A linear rule that loses as little quality as possible: logistic regression, every picture weighted by what a
-    wrong choice would cost, `HARM` times that where the second expert is better.
+    """A rule of two layers that loses as little quality as possible: logistic regression, every picture weighted by
+    what a wrong choice would cost, `HARM` times that where the second expert is better.
 
     conditions: (N, 128). advantage: (N,) dB by which the second expert is better. Raises TrainError when the
     experts do as well everywhere, so that there is nothing to choose.
@@ -92,22 +94,32 @@ def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread
     sign = torch.from_numpy(np.sign(advantage)).double()
-    parameters = torch.zeros(CONDITION_SIZE + 1, dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([parameters], max_iter=500, line_search_fn="strong_wolfe")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rule = nn.Sequential(
+            nn.Linear(CONDITION_SIZE, UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, 1)
+        ).double()
+    inner, outer = rule[0], rule[2]
+    solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()
-        margin = sign * (x @ parameters[:-1] + parameters[-1])
-        value = (weight * F.softplus(-margin)).sum() / weight.sum() + DECAY * parameters[:-1].square().sum()
+        kept = inner.weight.square().sum() + outer.weight.square().sum()
+        value = (weight * F.softplus(-sign * rule(x)[:, 0])).sum() / weight.sum() + DECAY * kept
         value.backward()
         return value
 
     solver.step(loss)
-    weights = parameters.detach()[:-1] / spread
-    bias = float(parameters.detach()[-1] - (weights * mean).sum())
-    second = conditions @ weights.numpy() + bias > 0
+    with torch.no_grad():
+        inner.weight.div_(spread)
+        inner.bias.sub_(inner.weight @ mean)
+    layers = [
+        (layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy())
+        for layer in (inner, outer)
+    ]
+    second = score(layers, conditions) > 0
     lost = np.where(second, np.maximum(-advantage, 0), np.maximum(advantage, 0)).mean()
-    return Route(weights.numpy().astype(np.float32), bias, float(lost), float(second.mean()))
+    return Route(layers, float(lost), float(second.mean()))
 
 
 def join(first: Path, second: Path, route: Route, out: Path, **changes: object) -> ModelSpec:

@@ -24,6 +24,7 @@ from onnx import helper, numpy_helper
 
 from keenframe.condition import BLOCK as BAND_BLOCK
 from keenframe.condition import CONDITION_SIZE, FLOOR, MAX_BLOCKS, dct_matrix
+from keenframe.routing import SLOPE, layers_of
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import read_spec
 from keenframe_train.export.onnx_file import OPSET
@@ -138,9 +139,16 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
     ]
     outputs = [_value("condition", [1, CONDITION_SIZE])]
     if spec.route is not None:
-        constants["rule"] = np.array([spec.route[:-1]], np.float32)
-        constants["bias"] = np.array(spec.route[-1:], np.float32)
-        nodes.append(make("Gemm", ["condition", "rule", "bias"], ["second"], "second", transB=1))
+        layers, value = layers_of(spec.route), "condition"
+        for index, (weights, biases) in enumerate(layers):
+            last = index == len(layers) - 1
+            name = "second" if last else f"rule{index}"
+            constants |= {f"{name}.weight": weights, f"{name}.bias": biases}
+            nodes.append(make("Gemm", [value, f"{name}.weight", f"{name}.bias"], [name], name, transB=1))
+            value = name
+            if not last:
+                value = f"{name}.leaky"
+                nodes.append(make("LeakyRelu", [name], [value], value, alpha=SLOPE))
         outputs.append(_value("second", [1, 1]))
     width, height = size or ("width", "height")
     graph = _assembled(nodes, constants, [_value("luma", [1, 1, height, width])], outputs)

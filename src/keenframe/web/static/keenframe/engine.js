@@ -62,6 +62,13 @@ function shapeOf({ head, trunk, stride, blocks, embedding, inner }) {
   return shape;
 }
 
+/** Tell the kernel a model's rule; returns how many numbers it has. */
+export function setRoute(wasm, route) {
+  if (!route) return 0;
+  new Float32Array(wasm.memory.buffer, wasm.model_route(route.length), route.length).set(route);
+  return route.length;
+}
+
 /** What `tell` of the kernel takes: 1 enlarged, 0 not, -1 not known. */
 export const toldOf = (enlarged) => (enlarged === undefined ? -1 : Number(enlarged));
 
@@ -86,8 +93,7 @@ export class WasmEngine {
     }
     const at = this._wasm.model_weights();
     if (at) this._floats(at, count).set(model.weights);
-    if (model.route) this._floats(this._wasm.model_route(), model.route.length).set(model.route);
-    if (!at || !this._wasm.model_ready(model.route ? 1 : 0)) throw new Error("no memory for the model's weights");
+    if (!at || !this._wasm.model_ready(setRoute(this._wasm, model.route))) throw new Error("no memory for the model's weights");
   }
 
   /**

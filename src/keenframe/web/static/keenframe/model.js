@@ -7,6 +7,7 @@ const FORMAT = 2;
 const PREFIX_BYTES = 12;
 const BYTES = { f32: 4, f16: 2, i8: 1 };
 const CONDITION_SIZE = 128;
+const ROUTE_UNITS_MAX = 32;
 
 /**
  * @typedef {object} Model
@@ -15,7 +16,7 @@ const CONDITION_SIZE = 128;
  * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner: number[]}[]}
  *   experts one network, or two of which `route` picks one for a frame: channels of head and trunk (0: the blocks run on
  *   the head's map), edge of the head's positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
- * @property {number[] | null} route 128 weights on the condition and a bias
+ * @property {number[] | null} route the rule on the condition: 128 weights and a bias, or two layers of these
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
  * @property {Float32Array} weights all tensors, one after another
  */
@@ -66,13 +67,19 @@ function readHeader(text, length, name) {
   if (header.format !== FORMAT) {
     throw new Error(`${name} is of format ${header.format}; this keenframe.js knows ${FORMAT}: update it, or export again`);
   }
-  if (header.route && header.route.length !== CONDITION_SIZE + 1) {
-    throw new Error(`${name} has a route of ${header.route.length} numbers; expected ${CONDITION_SIZE + 1}`);
+  if (header.route && !routeFits(header.route.length)) {
+    throw new Error(`${name} has a route of ${header.route.length} numbers; expected ${CONDITION_SIZE + 1}, or ` +
+      `${CONDITION_SIZE + 2} for each of up to ${ROUTE_UNITS_MAX} units of a layer between and 1`);
   }
   if (!header.tensors.every(({ shape, type, axis = 0 }) => BYTES[type] && shape.length && axis in shape)) {
     throw new Error(`${name} has tensors of a kind that this keenframe.js does not know: update it`);
   }
   return header;
+}
+
+function routeFits(count) {
+  const units = (count - 1) / (CONDITION_SIZE + 2);
+  return count === CONDITION_SIZE + 1 || (Number.isInteger(units) && units >= 1 && units <= ROUTE_UNITS_MAX);
 }
 
 function storedBytes({ shape, type, axis }, count) {

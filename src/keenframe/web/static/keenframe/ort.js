@@ -3,7 +3,7 @@
  * of keenframe: `npm install` in web/ fetches them, and `onnxruntime` says where they are served from.
  */
 
-import { checkInput, download, toldOf } from "./engine.js";
+import { checkInput, download, setRoute, toldOf } from "./engine.js";
 
 const BLOCK = 4;
 const CONDITION_SIZE = 128;
@@ -39,8 +39,7 @@ export class OrtEngine {
     this._session = session;
     // Condition, route and steadying are keenframe's own.
     this._wasm = /** @type {any} */ (new WebAssembly.Instance(module).exports);
-    if (model.route) new Float32Array(this._wasm.memory.buffer, this._wasm.model_route(), model.route.length).set(model.route);
-    this._wasm.model_ready(model.route ? 1 : 0);
+    this._wasm.model_ready(setRoute(this._wasm, model.route));
     this._previous = null;
   }
 
