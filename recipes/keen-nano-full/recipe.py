@@ -1,7 +1,7 @@
 """keen-nano-full: keen-nano's expert for frames that come at full size from a codec.
 
 keenframe-train fit keen-nano-full --data DIR
-keenframe-train bank keen-full --mix keen-route --items 4000 --data DIR
+keenframe-train bank keen-full --mix keen-route --items 6000 --data DIR
 keenframe-train export runs/keen-nano --expert runs/keen-nano-full --bank banks/keen-route \
     --data DIR --out src/keenframe/zoo/models
 """

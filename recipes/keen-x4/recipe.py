@@ -4,9 +4,12 @@ from keenframe_train.recipe import NetworkSpec, Recipe
 
 RECIPE = Recipe(
     name="keen-x4",
-    network=NetworkSpec("keen", {"scale": 4, "head": 32, "trunk": 64, "blocks": 3, "embedding": 32}),
+    network=NetworkSpec(
+        "keen", {"scale": 4, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}
+    ),
     mix="keen-x4",
-    bank_items=8_000,
-    steps=24_000,
+    bank_items=3_000,
+    steps=20_000,
+    rate=1e-3,
     description="Quarter-size call frame in, sharp full-size frame out",
 )

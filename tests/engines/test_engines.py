@@ -10,6 +10,7 @@ from keenframe.engines.base import KEPT_SIZES
 from keenframe.engines.select import available_engines, create_engine
 from keenframe.errors import EngineError, ModelError
 from keenframe.zoo.spec import load_spec
+from keenframe.zoo.store import find_model
 from models import build, unsharp_kernel
 
 
@@ -111,3 +112,30 @@ def test_a_graph_that_does_not_load_is_a_model_error(engine: str, tmp_path: Path
     path.write_bytes(path.read_bytes().replace(b"Transpose", b"Transpoze"))
     with pytest.raises((ModelError, EngineError), match=r"broken\.onnx"):
         create_engine(engine, path, spec).run(luma(), np.ones(128, np.float32), 1.0)
+
+
+@pytest.mark.parametrize("name", ["keen-float", "keen-x2-float", "keen-nano"])
+def test_openvino_reads_the_pixels_of_a_step_as_channels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ov = pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    from keenframe.engines import openvino as engine
+
+    path = find_model(name)
+    spec, pixels = load_spec(path), luma(64, 96)
+
+    def residual() -> np.ndarray:
+        runner = engine.OpenVinoEngine(path, spec, threads=1, precision="f32")
+        return runner.run_residual(pixels, np.full(128, 3, np.float32)).copy()
+
+    changed = residual()
+    monkeypatch.setattr(engine, "_pixels_as_channels", lambda network: None)
+    np.testing.assert_allclose(changed, residual(), atol=1e-3)
+    monkeypatch.undo()
+    network = ov.Core().read_model(path)
+    network.reshape({"luma": [1, 1, 64, 96]})
+    engine._pixels_as_channels(network)
+    first = [
+        node
+        for node in network.get_ordered_ops()
+        if node.get_type_name() == "Convolution" and node.input_value(0).shape[1] == 1
+    ]
+    assert all(node.get_attributes()["strides"][1] == 1 for node in first)

@@ -88,6 +88,8 @@ class OpenVinoEngine(Engine[_Request]):
                     network.remove_result(result)
             if variant.kind != "steady":
                 _drop_past(network)
+            if self.spec.color == "luma":
+                _pixels_as_channels(network)
             request = core().compile_model(network, self._device, self._config).create_infer_request()
             output = self._output(height, width, variant)
             request.set_output_tensor(0, _tensor(output))
@@ -124,6 +126,32 @@ def _fix_strength(network: ov.Model) -> None:
             one = ov.opset13.constant(np.ones(1, np.float32))
             parameter.output(0).replace(one.output(0))
             network.remove_parameter(parameter)
+
+
+def _pixels_as_channels(network: ov.Model) -> None:
+    """Let convolutions that step over a plane read each step's pixels of a row as channels: the same sums.
+
+    The processor multiplies runs of channels, and of a plane's single one it leaves most of its width unused: the
+    space-to-depth at the network's start takes a third of its time so, some 6 % of a frame. Shapes are known by now.
+    """
+    ops = ov.opset13
+    for node in network.get_ordered_ops():
+        if node.get_type_name() != "Convolution":
+            continue
+        plane, kernel = node.input_value(0), node.input_value(1)
+        (_, channels, height, width), (outputs, _, rows, columns) = plane.shape, kernel.shape
+        step_y, step = node.get_attributes()["strides"]
+        padded = any([*node.get_attributes()["pads_begin"], *node.get_attributes()["pads_end"]])
+        if channels > 1 or step == 1 or columns % step or width % step or padded:
+            continue
+        lines = ops.reshape(plane, np.array([1, height, width // step, step]), False)
+        runs = ops.reshape(kernel, np.array([outputs, rows, columns // step, step]), False)
+        first = np.array([0, 3, 1, 2])
+        convolution = ops.convolution(
+            ops.transpose(lines, first), ops.transpose(runs, first), [step_y, 1], [0, 0], [0, 0], [1, 1]
+        )
+        convolution.set_friendly_name(node.get_friendly_name())
+        node.output(0).replace(convolution.output(0))
 
 
 def _drop_past(network: ov.Model) -> None:

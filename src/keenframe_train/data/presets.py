@@ -120,11 +120,14 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
         "keen-route": Mix(
             MappingProxyType(
                 {
-                    "r1": (0.05, d.DownUp(opencv_share=0.25)),
-                    "r2": (0.1, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
-                    "r3": (0.05, d.R3),
-                    "call-small": (0.4, _CALL_SMALL),
-                    "call-full": (0.4, CALL_FULL),
+                    "clean": (0.05, d.Identity()),
+                    "r1": (0.06, d.DownUp(opencv_share=0.25)),
+                    "r2": (0.12, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    # The hardest to tell from compressed frames of full size: soft, noisy, blocky, and not enlarged.
+                    "r3": (0.2, d.R3),
+                    "r4": (0.05, d.R4),
+                    "call-small": (0.26, _CALL_SMALL),
+                    "call-full": (0.26, CALL_FULL),
                 }
             ),
             ("call-half", "call-full"),
