@@ -1,6 +1,7 @@
 """keen: the expert for enlarged, blurred and noisy frames; the flagship is this one and keen-full in one file.
 
 keenframe-train fit keen --data DIR --control                # the student alone
+keenframe-train prune runs/keen-control --keep 0.5 --data DIR    # half of the channels inside its blocks, as shipped
 keenframe-train reproduce keen --data DIR --budget cpu       # teacher, control, distilled student
 """
 
@@ -15,7 +16,7 @@ COMMON = {
     "shares": {"clean": 0.02, "r1": 0.12, "r2": 0.33, "r3": 0.13, "r4": 0.06, "call-small": 0.34},
 }
 
-# The student three times as deep, so that it can be asked for exactly what the student is to do: keen-base's body.
+# The student with twice the blocks, so that it can be asked for exactly what the student is to do: keen-base's body.
 TEACHER = Recipe(
     name="keen-teacher",
     network=NetworkSpec(
@@ -27,7 +28,7 @@ TEACHER = Recipe(
 RECIPE = Recipe(
     name="keen",
     network=NetworkSpec(
-        "keen", {"scale": 1, "head": 32, "trunk": 32, "blocks": 2, "embedding": 32, "stride": 1}
+        "keen", {"scale": 1, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}
     ),
     distill={"response-rmse": 1.0},
     teachers=(TeacherSpec(TEACHER.network, "runs/reproduce/keen/teacher"),),

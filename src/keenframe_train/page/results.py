@@ -31,6 +31,7 @@ def results_page(sources: Sources, charts: Iterable[str]) -> str:
         sections.enlarging(sources),
         sections.sizes(sources),
         sections.students(sources),
+        sections.student_clips(sources),
         sections.speed(sources),
         _shown(sources),
         _failures(sources),

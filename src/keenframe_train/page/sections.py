@@ -258,6 +258,31 @@ def students(s: Sources) -> str:
     )
 
 
+def student_clips(s: Sources) -> str:
+    """The reports' students on clips sent as bad calls, beside `keen` and what needs no network."""
+    summary = s.evaluations.get("student-clips")
+    if summary is None:
+        return ""
+    presets = list(summary["results"])
+    methods = list(summary["results"][presets[0]][ALL])
+    rows = []
+    for method in methods:
+        found = [s.values("student-clips", preset, method) for preset in presets]
+        measure = "psnr_y" if method == "input" else "psnr_gain"
+        rows.append(
+            [f"`{method}`"]
+            + [figure(values.get(measure), measure) for values in found]
+            + [figure(values.get("flicker"), "flicker") for values in found]
+        )
+    return (
+        f"## The reports' students in a call\n\n{summary['clips']} webcam clips sent as bad calls, up to "
+        f"{summary['arguments']['frames']} frames each. None of the students was made for a codec's damage. Gain in "
+        "PSNR-Y (dB; of the input the PSNR itself), then flicker. R4's student takes quarter-size pictures and is not "
+        "among them.\n\n"
+        + table(["", *(f"`{preset}`" for preset in presets), *(f"flicker, `{p}`" for p in presets)], rows)
+    )
+
+
 def speed(s: Sources) -> str:
     """Rows of `keenframe bench`."""
     if not s.speed:
