@@ -59,6 +59,11 @@ _FAMILIES = {
         "enlarged bilinearly.",
         _KEEN.limits + "\n- It sharpens more than `keen` does, and so overshoots more at edges.",
     ),
+    "keen-x4": Words(
+        "Takes the quarter-size frame of a very poor call (150 kbit/s are often 320x180) and gives the full-size one: an "
+        "enlarger for luma; colours are enlarged bilinearly.",
+        _KEEN.limits + "\n- Of sixteen pixels fifteen are estimated: small text and faces in a group stay unclear.",
+    ),
 }
 _RESEARCH = Words(
     "Research only: the student of one of the five source reports, rebuilt to the last weight and trained for minutes "
@@ -179,8 +184,8 @@ def _recipes(spec: ModelSpec) -> list[dict[str, Any]]:
 def _measured(name: str, spec: ModelSpec, s: Sources) -> str:
     if name == "keen":
         return _of_keen(s)
-    if name == "keen-x2":
-        return _of_enlarger("keen-x2-int8", s)
+    if name in ("keen-x2", "keen-x4"):
+        return _of_enlarger(f"{name}-int8", s)
     found = [
         (run, preset, method)
         for run, summary in s.evaluations.items()
@@ -250,7 +255,7 @@ def _of_keen(s: Sources) -> str:
 
 
 def _of_enlarger(method: str, s: Sources) -> str:
-    found = _on_pictures(s, ("x2", "received-half"), "bicubic", method)
+    found = _on_pictures(s, ("x2", "received-half", "x4", "received-quarter"), "bicubic", method)
     return (
         f"{found}\nAgainst bicubic enlarging; the INT8 file. More: [results](../results.md).\n"
         if found

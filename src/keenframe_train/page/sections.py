@@ -191,13 +191,14 @@ def text(s: Sources, present: set[str]) -> str:
 def enlarging(s: Sources) -> str:
     """Networks that enlarge, beside plain enlarging."""
     rows = []
-    for preset in ("x2", "received-half"):
+    for preset in ("x2", "received-half", "x4", "received-quarter"):
         found = s.evaluations.get("pictures", {}).get("results", {}).get(preset, {}).get(ALL, {})
         for method, title in (
             ("bicubic", "bicubic"),
             ("lanczos", "Lanczos"),
             (KEEN, "keen on the bicubic picture"),
             ("keen-x2-int8", "keen-x2"),
+            ("keen-x4-int8", "keen-x4"),
         ):
             if method in found:
                 own = found[method]
@@ -214,7 +215,7 @@ def enlarging(s: Sources) -> str:
         "frame, method",
         *(MEASURES[m].title for m in ("psnr_y", "psnr_gain", "ssim_y", "edge_ratio", "overshoot")),
     ]
-    return "## Enlarging by two\n\nGains are over bicubic enlarging.\n\n" + table(head, rows)
+    return "## Enlarging by two and by four\n\nGains are over bicubic enlarging.\n\n" + table(head, rows)
 
 
 def sizes(s: Sources) -> str:
