@@ -19,7 +19,10 @@ BRANCHES = "+1x1"
 
 def shapes(scale: int = 1) -> dict[str, KeenConfig]:
     """All bodies by name; those of `keen` and `keen-nano` first."""
-    first = {KEEN: KeenConfig(scale, 32, 32, 3, stride=1), NANO: KeenConfig(scale, 16, 32, 3)}
+    first = {
+        KEEN: KeenConfig(scale, 32, 32, 3, inner=(16,) * 3, stride=1),
+        NANO: KeenConfig(scale, 16, 0, 3, stride=1),
+    }
     others: list[KeenConfig] = []
     for head in (16, 24, 32, 48):
         for trunk in (2 * head, 3 * head):
@@ -32,8 +35,8 @@ def shapes(scale: int = 1) -> dict[str, KeenConfig]:
     for head in (16, 24, 32, 48):
         for blocks in (2, 3, 4, 6):
             others += [KeenConfig(scale, head, trunk, blocks, stride=1) for trunk in (head, 0)]
-    for head, inner, blocks in ((16, 32, 2), (16, 32, 3), (32, 48, 2), (32, 64, 2), (32, 16, 4)):
-        others.append(KeenConfig(scale, head, 0, blocks, inner=(inner,) * blocks, stride=1))
+    for head, trunk, inner, blocks in ((16, 0, 32, 3), (16, 16, 32, 4), (32, 0, 48, 2), (32, 32, 16, 4)):
+        others.append(KeenConfig(scale, head, trunk, blocks, inner=(inner,) * blocks, stride=1))
     others += [KeenConfig(scale, 32, trunk, blocks, stride=4) for trunk, blocks in ((96, 3), (128, 4))]
     return first | {name_of(config): config for config in others if config not in first.values()}
 
