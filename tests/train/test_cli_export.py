@@ -58,9 +58,11 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
         "tiny",
         "--pairs",
         "6",
+        "--rule-bank",
+        "banks/tiny",
         "--no-int8",
     )
-    assert "the second expert takes" in said and "parity" in said
+    assert "the second expert takes" in said and "of 12 pairs" in said and "parity" in said
     spec = load_spec(Path("models/tiny.onnx"))
     assert spec.route is not None and spec.steady and not Path("models/tiny-int8.onnx").exists()
     with Sharpener("models/tiny.onnx", engine="onnxruntime", threads=1) as sharpener:

@@ -49,9 +49,12 @@ def export(
         Path | None,
         typer.Option("--bank", help="Pairs to calibrate INT8 on, or to fit the rule [banks/NAME]."),
     ] = None,
+    rule_bank: Annotated[
+        list[Path] | None, typer.Option(help="Further pairs to fit the rule on; may be repeated.")
+    ] = None,
     int8: Annotated[bool, typer.Option(help="Also write the INT8 file.")] = True,
     frames: Annotated[int, typer.Option(min=1, help="Calibration frames.")] = 96,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs that the rule is fitted on.")] = 3000,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each bank that the rule is fitted on.")] = 4000,
     version: Annotated[str, typer.Option(help="Version in the model's card.")] = "1",
     training_data: Annotated[str, typer.Option(help="Named in the model's card.")] = "",
 ) -> None:
@@ -74,7 +77,9 @@ def export(
             )
         best = best_of(Path(model))
         kept = frames if int8 else 0
-        source = _run(best, data, name, models, expert, folder, kept, pairs, version, training_data)
+        source = _run(
+            best, data, name, models, expert, folder, rule_bank or [], kept, pairs, version, training_data
+        )
     elif to is None:
         raise TrainError(f"'{model}' is no run's folder; a model is written for another runtime with --to")
     elif expert is not None or name is not None:
@@ -135,8 +140,8 @@ def _convert(
 
 
 def _run(
-    best: Path, data: Path, name: str | None, models: Path, expert: Path | None, folder: Path | None, frames: int,
-    pairs: int, version: str, training_data: str,
+    best: Path, data: Path, name: str | None, models: Path, expert: Path | None, folder: Path | None,
+    further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
     """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
     from keenframe_train.errors import TrainError
@@ -154,7 +159,8 @@ def _run(
         done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
         second = best_of(expert)
-        _experts(best, second, data, name, models, folder, pairs, frames, version, training_data)
+        banks = [bank_folder(folder, name), *further]
+        _experts(best, second, data, name, models, folder, banks, pairs, frames, version, training_data)
         return models / f"{name}.onnx"
     _tell(done)
     return done.float_file
@@ -227,10 +233,10 @@ def _lab(
 
 
 def _experts(
-    first: Path, second: Path, data: Path, name: str, models: Path, folder: Path | None, pairs: int, frames: int,
-    version: str, source: str,
+    first: Path, second: Path, data: Path, name: str, models: Path, folder: Path | None, banks: list[Path], pairs: int,
+    frames: int, version: str, source: str,
 ) -> None:  # fmt: skip
-    """Two keen runs as one model with a rule between them. pairs: for the rule. frames: as `_keen`'s."""
+    """Two keen runs as one model with a rule between them, fitted on `pairs` of each bank. frames: as `_keen`'s."""
     import tempfile
 
     import numpy as np
@@ -239,13 +245,16 @@ def _experts(
     from keenframe_train.export.experts import advantages, fit_route, join
     from keenframe_train.export.package import load_network
 
-    bank = open_bank(bank_folder(folder, name))
-    items = np.array(bank.picked(pairs))
-    advantage = advantages([load_network(path)[0] for path in (first, second)], bank, items)
-    route = fit_route(np.array(bank.conditions[items]), advantage)
+    experts = [load_network(path)[0] for path in (first, second)]
+    found = []
+    for bank in map(open_bank, banks):
+        items = np.array(bank.picked(pairs))
+        found.append((np.array(bank.conditions[items]), advantages(experts, bank, items)))
+    conditions, advantage = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    route = fit_route(conditions, advantage)
     out.print(
-        f"the second expert takes {route.second:.0%} of {len(items)} pairs; against the better one of each the rule "
-        f"gives away {route.lost:.3f} dB, the first alone {np.maximum(advantage, 0).mean():.3f}, the second alone "
+        f"the second expert takes {route.second:.0%} of {len(advantage)} pairs; against the better one of each the "
+        f"rule gives away {route.lost:.3f} dB, the first alone {np.maximum(advantage, 0).mean():.3f}, the second alone "
         f"{np.maximum(-advantage, 0).mean():.3f}"
     )
     with tempfile.TemporaryDirectory() as scratch:

@@ -35,7 +35,7 @@ from keenframe_train.progress import progress
 # decay keeps the rule from knowing its pairs too well (docs/log.md).
 UNITS, DECAY = 8, 1e-2
 # What the wrong expert does to a frame of full size is seen as damage; what is not won on an enlarged one is not seen.
-HARM = 6.0
+HARM = 2.0
 # Pictures on which two experts agree within this say nothing about which to take.
 TIE = 0.01
 

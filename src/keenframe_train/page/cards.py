@@ -60,9 +60,10 @@ _FAMILIES = {
         _KEEN.limits + "\n- It sharpens more than `keen` does, and so overshoots more at edges.",
     ),
     "keen-x4": Words(
-        "Takes the quarter-size frame of a very poor call (150 kbit/s are often 320x180) and gives the full-size one: an "
-        "enlarger for luma; colours are enlarged bilinearly.",
-        _KEEN.limits + "\n- Of sixteen pixels fifteen are estimated: small text and faces in a group stay unclear.",
+        "Takes the quarter-size frame of a very poor call (150 kbit/s are often 320x180) and gives the full-size one: "
+        "an enlarger for luma; colours are enlarged bilinearly.",
+        _KEEN.limits
+        + "\n- Of sixteen pixels fifteen are estimated: small text and faces in a group stay unclear.",
     ),
 }
 _RESEARCH = Words(
