@@ -76,8 +76,10 @@ export class Pair {
     this.mute.textContent = leader.muted ? "Unmute" : "Mute";
     this.mute.setAttribute("aria-pressed", leader.muted);
     this.seek.value = length ? leader.currentTime / length : 0;
-    this.time.textContent = `${clock(leader.currentTime)} / ${clock(length)}`;
-    this.seek.setAttribute("aria-valuetext", `${clock(leader.currentTime)} of ${clock(length)}`);
+    // Browsers say a frame more or less of the length, as they come to know the file: three seconds stay three.
+    const [at, end] = [clock(leader.currentTime), clock(Math.round(length))];
+    this.time.textContent = `${at} / ${end}`;
+    this.seek.setAttribute("aria-valuetext", `${at} of ${end}`);
   }
 }
 
