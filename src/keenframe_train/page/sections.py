@@ -265,7 +265,7 @@ def student_clips(s: Sources) -> str:
     if summary is None:
         return ""
     presets = list(summary["results"])
-    methods = list(summary["results"][presets[0]][ALL])
+    methods = [name for name, found in summary["results"][presets[0]][ALL].items() if "psnr_y" in found]
     rows = []
     for method in methods:
         found = [s.values("student-clips", preset, method) for preset in presets]
