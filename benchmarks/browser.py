@@ -213,7 +213,12 @@ def main() -> None:
         rows = options.run(page, address, options)
         chromium = running.version
     if options.json:
-        found = {"machine": cpu_name(), "chromium": chromium, "arguments": sys.argv[1:], "rows": rows}
+        found = {
+            "machine": cpu_name(),
+            "chromium": chromium,
+            "arguments": [Path(each).name for each in sys.argv[1:]],
+            "rows": rows,
+        }
         write_text(options.json, json.dumps(found, indent=1) + "\n")
 
 
