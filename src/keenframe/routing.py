@@ -11,20 +11,18 @@ from keenframe.condition import CONDITION_SIZE
 
 # A stream changes its expert only when the rule is this sure, so that it does not flap between two at the border.
 MARGIN = 0.25
-
-
 # Between the rule's two layers: LeakyReLU of this slope.
 SLOPE = 0.1
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def layers_of(route: Sequence[float], inputs: int = CONDITION_SIZE) -> list[Layer]:
+def layers_of(route: Sequence[float]) -> list[Layer]:
     """The weights (outputs, inputs) and biases (outputs,) of a rule's one or two layers, from its numbers.
 
     route: the weights, row by row, and then the biases of one layer after the other; the last has one output. So one
-    layer has inputs + 1 numbers, two with n units between them n * (inputs + 2) + 1. ValueError for another count.
+    layer has 129 numbers, two with n units between them 130 n + 1. ValueError for another count.
     """
-    numbers = np.array(route, np.float32)
+    numbers, inputs = np.array(route, np.float32), CONDITION_SIZE
     units, rest = divmod(len(numbers) - 1, inputs + 2)
     if len(numbers) == inputs + 1:
         return [(numbers[None, :-1], numbers[-1:])]

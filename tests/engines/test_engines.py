@@ -142,3 +142,19 @@ def test_openvino_reads_the_pixels_of_a_step_as_channels(name: str, monkeypatch:
         if node.get_type_name() == "Convolution" and node.input_value(0).shape[1] == 1
     ]
     assert all(node.get_attributes()["strides"][1] == 1 for node in first)
+
+
+@pytest.mark.parametrize(("pad", "dilation"), [(1, 1), (0, 2)])
+def test_openvino_leaves_other_convolutions_alone(pad: int, dilation: int) -> None:
+    ov = pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    from keenframe.engines import openvino as engine
+
+    ops = ov.opset13
+    plane = ops.parameter([1, 1, 16, 16], ov.Type.f32)
+    kernel = ops.constant(np.ones((3, 1, 2, 2), np.float32))
+    network = ov.Model(
+        [ops.convolution(plane, kernel, [2, 2], [pad] * 2, [pad] * 2, [dilation] * 2)], [plane]
+    )
+    engine._pixels_as_channels(network)
+    kinds = [node.get_type_name() for node in network.get_ordered_ops()]
+    assert kinds.count("Convolution") == 1 and "Reshape" not in kinds

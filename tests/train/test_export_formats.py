@@ -56,8 +56,7 @@ def checked(done: Conversion) -> dict[str, parity.Written]:
             assert item.difference is not None and item.difference <= 1e-4
         else:
             assert item.int8_to_float is not None and item.int8_to_float > 45
-            # One small picture of a kind: keen-x2 in ncnn comes out at -0.051.
-            assert min(item.int8_change.values()) >= -0.06
+            assert min(item.int8_change.values()) >= -0.05
     return found
 
 

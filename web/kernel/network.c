@@ -79,8 +79,8 @@ static int channels_fit(int channels, int most) { return channels >= 8 && channe
 /* Fills in what was left to the trunk; 0 for a shape that cannot be run. */
 static int shape_fits(Shape *shape) {
   if (!channels_fit(shape->head, CHANNELS_MAX / 4) || !channels_fit(width_of(shape), CHANNELS_MAX) ||
-      shape->stride < 1 || shape->stride > (shape->trunk ? 2 : 1) || shape->blocks < 1 || shape->blocks > BLOCKS_MAX || shape->embedding < 1 ||
-      shape->embedding > 256)
+      shape->stride < 1 || shape->stride > (shape->trunk ? 2 : 1) || shape->blocks < 1 || shape->blocks > BLOCKS_MAX ||
+      shape->embedding < 1 || shape->embedding > 256)
     return 0;
   for (int b = 0; b < shape->blocks; b++) {
     if (!shape->inner[b]) shape->inner[b] = width_of(shape);

@@ -132,17 +132,21 @@ def _pixels_as_channels(network: ov.Model) -> None:
     """Let convolutions that step over a plane read each step's pixels of a row as channels: the same sums.
 
     The processor multiplies runs of channels, and of a plane's single one it leaves most of its width unused: the
-    space-to-depth at the network's start takes a third of its time so, some 6 % of a frame. Shapes are known by now.
+    space-to-depth at the network's start takes a third of its time so, some 6 % of a frame. A model of somebody's own
+    may have convolutions of other kinds, which stay.
     """
     ops = ov.opset13
     for node in network.get_ordered_ops():
         if node.get_type_name() != "Convolution":
             continue
-        plane, kernel = node.input_value(0), node.input_value(1)
+        plane, kernel, kept = node.input_value(0), node.input_value(1), node.get_attributes()
+        padded = any([*kept["pads_begin"], *kept["pads_end"]]) or kept["auto_pad"].startswith("same")
+        known = plane.partial_shape.is_static and kernel.partial_shape.is_static
+        if not known or padded or list(kept["dilations"]) != [1, 1]:
+            continue
         (_, channels, height, width), (outputs, _, rows, columns) = plane.shape, kernel.shape
-        step_y, step = node.get_attributes()["strides"]
-        padded = any([*node.get_attributes()["pads_begin"], *node.get_attributes()["pads_end"]])
-        if channels > 1 or step == 1 or columns % step or width % step or padded:
+        step_y, step = kept["strides"]
+        if channels > 1 or step == 1 or columns % step or width % step:
             continue
         lines = ops.reshape(plane, np.array([1, height, width // step, step]), False)
         runs = ops.reshape(kernel, np.array([outputs, rows, columns // step, step]), False)

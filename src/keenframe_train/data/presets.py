@@ -94,14 +94,16 @@ WEBCAM = d.Sometimes(
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
 _WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
 # The wide R1 and R2 variants meet both Pillow's and OpenCV's way of shrinking.
+_WIDE_R1 = d.DownUp(opencv_share=0.25)
+_WIDE_R2 = d.Compose((_WIDE_BLUR, _WIDE_R1))
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     {
         "keen": Mix(
             MappingProxyType(
                 {
                     "clean": (0.04, d.Identity()),
-                    "r1": (0.07, d.DownUp(opencv_share=0.25)),
-                    "r2": (0.17, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    "r1": (0.07, _WIDE_R1),
+                    "r2": (0.17, _WIDE_R2),
                     "r3": (0.08, d.R3),
                     "r4": (0.02, d.R4),
                     "call-small": (0.27, _CALL_SMALL),
@@ -121,8 +123,8 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             MappingProxyType(
                 {
                     "clean": (0.05, d.Identity()),
-                    "r1": (0.06, d.DownUp(opencv_share=0.25)),
-                    "r2": (0.12, d.Compose((_WIDE_BLUR, d.DownUp(opencv_share=0.25)))),
+                    "r1": (0.06, _WIDE_R1),
+                    "r2": (0.12, _WIDE_R2),
                     # The hardest to tell from compressed frames of full size: soft, noisy, blocky, and not enlarged.
                     "r3": (0.2, d.R3),
                     "r4": (0.05, d.R4),

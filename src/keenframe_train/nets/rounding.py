@@ -74,9 +74,8 @@ def learned_convolutions(net: Keen) -> list[tuple[nn.Conv2d, int]]:
     The upward step's positions of a channel are one output channel of the transposed convolution it becomes.
     """
     inside = [layer for block in net.blocks for layer in (block.first, block.second)]
-    if not net.config.trunk:
-        return [(layer, 1) for layer in (*inside, net.tail)]
-    return [(layer, 1) for layer in (net.down, *inside, net.tail)] + [(net.up, net.config.stride**2)]
+    steps = [(net.down, 1), (net.up, net.config.stride**2)] if net.config.trunk else []
+    return [*((layer, 1) for layer in (*inside, net.tail)), *steps]
 
 
 def stored_layers(net: Keen) -> list[tuple[nn.Module, int]]:
