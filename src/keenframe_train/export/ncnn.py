@@ -129,8 +129,8 @@ class _Writer:
     def _conv(self, node: onnx.NodeProto) -> _Layer:
         name, groups = node.input[1], attribute(node, "group", 1)
         levels, rounding = self._plain.levels.get(name), self._plain.steps.get(node.input[0])
-        # Depthwise layers want one step for each channel's input, which the runtime's files do not have. ncnn's range is
-        # symmetric, so its steps are up to twice as coarse: a 1x1 kernel, a hundredth of the work, is not worth them.
+        # Depthwise layers want one step for each channel's input, which the runtime's files do not have. ncnn's range
+        # is symmetric, so its steps are up to twice as coarse: a 1x1 kernel is too little work to be worth them.
         alone = levels is not None and levels.values.shape[2:] == (1, 1)
         int8 = levels is not None and rounding is not None and groups == 1 and not alone
         weights = (
