@@ -26,12 +26,12 @@ from keenframe_train.evaluate.judge import Quality, gains, measure, score, to_pi
 from keenframe_train.evaluate.pictures import before_after_sheet
 from keenframe_train.figures import write_figures
 from keenframe_train.history import Clock, Journal, Means
-from keenframe_train.lesson import prepare_lesson
+from keenframe_train.lesson import load_teacher, prepare_lesson
 from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 from keenframe_train.recipe import Recipe
 from keenframe_train.schedule import Standing, learning_rate
-from keenframe_train.start import check_fit, make_optimizer, start_from
+from keenframe_train.start import check_fit, inherit, make_optimizer, start_from
 
 PROBE = 24  # fixed training crops, measured as the validation pictures are: the gap shows over-fitting
 _STALE = "a run with another recipe lies in '{folder}'; resume with the same recipe or choose another --out"
@@ -78,8 +78,11 @@ def fit(
     weights = None if recipe.shares is None else item_weights(bank, recipe.shares, recipe.light)
     degraded, pristine, condition = BankBatches(bank, 256, recipe.patch, 1, recipe.seed + 1, bank.scale)[0]
     model.calibrate(degraded / 255, pristine / 255, condition)
+    last, best = out / "last.pt", out / "best.pt"
     if start is not None:
         start_from(model, load_checkpoint(start))
+    elif recipe.inherit and not last.exists():
+        inherit(model, load_teacher(recipe.teachers[0]), recipe, bank)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model = model.to(memory_format=torch.channels_last)
@@ -92,7 +95,6 @@ def fit(
     # bfloat16. Autocast alone is meant: it rounds inside the layers that gain by it.
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
 
-    last, best = out / "last.pt", out / "best.pt"
     step, seconds, standing = 0, 0.0, Standing()
     quality: dict[str, Quality] = {}
     if last.exists():

@@ -48,6 +48,8 @@ class Recipe:
     weight) and taps (pairs of student's and teacher's module names; none: the networks' own) make it a distillation.
     color: what the network sees, luma or RGB. mix: name in `data.presets.MIXES`. bank: folder name of the pairs, so
     that several runs share them (the recipe's own name when empty); bank_items pairs of bank_size pixels.
+    inherit: a `keen` starts as its first teacher, without the channels inside the blocks that the teacher misses least
+    (`start.inherit`), instead of at random.
     jitter: probability of colour jitter on the degraded crop alone (R4). shares: how often each kind of the bank is
     drawn; None: as the bank has them. light: how often, among the items of a kind, those above 40 dB already.
 
@@ -65,6 +67,7 @@ class Recipe:
     teachers: tuple[TeacherSpec, ...] = ()
     distill: Mapping[str, float] = field(default_factory=dict)
     taps: tuple[tuple[str, str], ...] = ()
+    inherit: bool = False
     color: Color = "luma"
     mix: str = "keen"
     bank: str = ""
@@ -115,6 +118,8 @@ class Recipe:
             )
         if bool(self.teachers) != bool(self.distill):
             raise TrainError(f"recipe '{self.name}': teachers and distill come together or not at all")
+        if self.inherit and not self.teachers:
+            raise TrainError(f"recipe '{self.name}': there is no teacher to inherit from")
 
     @property
     def bank_name(self) -> str:
@@ -124,7 +129,13 @@ class Recipe:
     def control(self) -> Recipe:
         """The same student, data, seed and budget without the teacher: what a distilled run is measured against."""
         return dataclasses.replace(
-            self, name=f"{self.name}-control", bank=self.bank_name, teachers=(), distill={}, taps=()
+            self,
+            name=f"{self.name}-control",
+            bank=self.bank_name,
+            teachers=(),
+            distill={},
+            taps=(),
+            inherit=False,
         )
 
     def same_run(self, other: Recipe) -> bool:

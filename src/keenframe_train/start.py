@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,9 +12,12 @@ from torch import Tensor, nn
 from keenframe.engines.cpu import has_bf16
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
+from keenframe_train.importance import importance
 from keenframe_train.nets.keen import Keen, KeenConfig
-from keenframe_train.nets.resize import can_widen, widen
+from keenframe_train.nets.resize import can_widen, narrowed, widen
 from keenframe_train.recipe import Recipe
+
+IMPORTANCE_BATCHES = 64
 
 
 def check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> None:
@@ -71,6 +76,34 @@ def copy_matching(model: nn.Module, weights: dict[str, Tensor]) -> int:
         raise TrainError("no tensor of the starting checkpoint fits this network; check --start")
     model.load_state_dict({**own, **matching})
     return len(matching)
+
+
+def inherit(model: nn.Module, teacher: nn.Module, recipe: Recipe, bank: Bank) -> None:
+    """Make `model` the teacher without the inner channels that it misses least: first weights for a smaller `keen`.
+
+    As Sanh et al. 2019 (DistilBERT) start a student from layers of its teacher, and Muralidharan et al. 2024 (Minitron)
+    from its pruned width. teacher: a `keen` of the same shape but wider inside its blocks; it is not changed.
+    Raises TrainError that names both shapes when the one cannot be cut out of the other.
+    """
+    if not isinstance(model, Keen) or not isinstance(teacher, Keen):
+        raise TrainError(
+            f"recipe '{recipe.name}' inherits, which only a 'keen' can from a 'keen'; got a student of "
+            f"{type(model).__name__} and a teacher of {type(teacher).__name__}: set inherit=False"
+        )
+    widths, wide = model.config.inner_widths, teacher.config.inner_widths
+    cut = replace(teacher.config, inner=model.config.inner)
+    if cut != model.config or any(own > other for own, other in zip(widths, wide, strict=True)):
+        raise TrainError(
+            f"recipe '{recipe.name}' inherits, but a student of {model.config} is not a teacher of {teacher.config} "
+            "with fewer channels inside its blocks"
+        )
+    own = copy.deepcopy(teacher).requires_grad_(True)
+    found = importance(own, recipe, bank, IMPORTANCE_BATCHES)
+    kept = [
+        values.argsort(descending=True)[:width].sort().values
+        for values, width in zip(found, widths, strict=True)
+    ]
+    model.load_state_dict(narrowed(own, kept).state_dict())
 
 
 def default_precision() -> str:

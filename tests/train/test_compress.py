@@ -36,8 +36,8 @@ from keenframe_train.nets.registry import build
 from keenframe_train.nets.resize import can_widen, narrowed, widen
 from keenframe_train.prune import choose, importance, prune
 from keenframe_train.qat import quantize_aware
-from keenframe_train.recipe import NetworkSpec, Recipe, load_recipe
-from keenframe_train.start import start_from
+from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec, load_recipe
+from keenframe_train.start import inherit, start_from
 
 from .conftest import picture
 from .test_cli_export import KEEN, LAB, invoke, run_of
@@ -121,6 +121,42 @@ def test_a_wider_network_begins_where_the_smaller_one_ended(batch: tuple[torch.T
     assert not can_widen(SMALL, dataclasses.replace(large.config, scale=2))
     with pytest.raises(TrainError, match="something would get smaller"):
         widen(small, large.state_dict(), large.config)
+
+
+def test_a_student_inherits_what_its_teacher_would_miss_most(data: Path, bank: Bank, tmp_path: Path) -> None:
+    teacher = network(SMALL)
+    with torch.no_grad():
+        for index in range(0, 16, 2):  # half of the first block's channels do nothing
+            teacher.blocks[0].second.weight[:, index] = 0
+    options = {**dataclasses.asdict(SMALL), "inner": [8, 16]}
+    spec = TeacherSpec(NetworkSpec("keen", dataclasses.asdict(SMALL)), str(tmp_path / "best.pt"))
+    card = {
+        "recipe": Recipe("t", spec.network).to_json(),
+        "step": 1,
+        "gains": {},
+        "ema": teacher.state_dict(),
+    }
+    save_checkpoint(tmp_path / "best.pt", card)
+    recipe = dataclasses.replace(
+        KEEN, name="s", network=NetworkSpec("keen", options), batch=2, patch=64, steps=2, warmup=0, rate=1e-9,
+        shares=None, teachers=(spec,), distill={"response-rmse": 1.0}, inherit=True,
+    )  # fmt: skip
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    samples = validation_samples(find_images(data / "val"), ("r2",), 1, 96)
+    fit(recipe, bank, samples, tmp_path / "run", fabric=fabric, workers=0, stop_after=1)
+    result = fit(recipe, bank, samples, tmp_path / "run", fabric=fabric, workers=0)
+    student, _ = load_network(result.best.with_name("last.pt"))
+    x, condition = torch.rand(2, 1, 64, 64), torch.rand(2, 128)
+    assert torch.allclose(student.eval()(x, condition), teacher.eval()(x, condition), atol=1e-4)
+    assert not recipe.control().inherit and Recipe.from_json(recipe.to_json()).inherit
+
+    with pytest.raises(TrainError, match="no teacher to inherit from"):
+        dataclasses.replace(recipe, teachers=(), distill={})
+    deeper = Keen(dataclasses.replace(SMALL, blocks=3))
+    with pytest.raises(TrainError, match="is not a teacher of"):
+        inherit(student, deeper, recipe, bank)
+    with pytest.raises(TrainError, match="only a 'keen' can"):
+        inherit(torch.nn.Conv2d(1, 1, 1), teacher, recipe, bank)
 
 
 def test_branches_are_one_kernel_in_the_end(batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
