@@ -26,7 +26,7 @@ def test_block_change_is_the_mean_difference_around_a_block() -> None:
     cells = difference.reshape(12, 2, 16, 4).mean((1, 3))
     padded = np.pad(cells, 1, mode="edge")
     expected = sum(padded[y : y + 12, x : x + 16] for y in range(3) for x in range(3)) / 9
-    np.testing.assert_allclose(block_change(a, b), expected, rtol=1e-5)
+    np.testing.assert_allclose(block_change(a[::2], b[::2]), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("memory", [FULL_SIZE, ENLARGED])

@@ -43,7 +43,9 @@ class Steadier:
 
     def __init__(self, scale: int) -> None:
         self._scale = scale
-        self._luma: NDArray[np.uint8] | None = None
+        self._rows: NDArray[np.uint8] | None = (
+            None  # every second one of the last frame: all that is compared
+        )
         self._past: Past | None = None
         self._strength = 1.0
         self._remembered = False
@@ -55,20 +57,21 @@ class Steadier:
         no result (`remember`) because its engine failed.
         """
         height, width = luma.shape
-        if self._luma is None or self._past is None or self._luma.shape != luma.shape:
+        looked_at = luma[::2]
+        if self._rows is None or self._past is None or self._rows.shape != looked_at.shape:
             rows, columns = height * self._scale // 4, width * self._scale // 4
-            self._luma = np.empty_like(luma, order="C")
+            self._rows = np.empty_like(looked_at, order="C")
             self._past = Past(np.zeros((rows, columns, 16), np.uint8), np.zeros((rows, columns), np.float32))
             self._remembered = False
         if self._remembered and strength == self._strength:
-            change = block_change(luma, self._luma)
+            change = block_change(looked_at, self._rows)
             keep = memory.share * np.clip(1 - change / memory.change, 0, 1)
             if self._scale > 1:
                 keep = np.repeat(np.repeat(keep, self._scale, 0), self._scale, 1)
             self._past.keep[:] = keep
         else:
             self._past.keep[:] = 0
-        np.copyto(self._luma, luma)
+        np.copyto(self._rows, looked_at)
         self._strength, self._remembered = strength, False
         return self._past
 
@@ -84,13 +87,12 @@ class Steadier:
 
 
 def block_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean absolute difference of (H, W) planes over 12x12 pixels around each 4x4 block, (H / 4, W / 4) float32.
+    """Mean absolute difference of planes over 12x12 pixels around each 4x4 block, (H / 4, W / 4) float32.
 
-    Every second row speaks for both; bytes are added in pairs, four of a word at once: a third of a millisecond at
-    1080p where float arithmetic takes several.
+    a, b: every second row of (H, W) planes, (H / 2, W), which speaks for both. Bytes are added in pairs, four of a word
+    at once: a third of a millisecond at 1080p where float arithmetic takes several.
     """
-    first, second = a[::2], b[::2]
-    words = (np.maximum(first, second) - np.minimum(first, second)).view(np.uint32)
+    words = (np.maximum(a, b) - np.minimum(a, b)).view(np.uint32)
     pairs = (words & _LOW_BYTES) + ((words >> np.uint32(8)) & _LOW_BYTES)
     pairs = pairs[::2] + pairs[1::2]
     sums = ((pairs & np.uint32(0xFFFF)) + (pairs >> np.uint32(16))).astype(np.float32)

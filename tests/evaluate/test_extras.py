@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def test_without_the_programs_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="apt-get install tesseract-ocr"):
         extras.check_tesseract()
-    with pytest.raises(InputError, match="ffmpeg built with libvmaf"):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(InputError, match="pip install imageio-ffmpeg"):
         extras.find_vmaf()
     monkeypatch.setattr(extras, "entry_points", lambda **_: [])
     with pytest.raises(InputError, match="needs torch and the package lpips"):
@@ -122,9 +124,30 @@ def test_vmaf_gets_both_clips_whole(name: str, monkeypatch: pytest.MonkeyPatch, 
     assert json.loads((tmp_path / "seen.json").read_text())["sizes"] == [size, size]
 
 
+def test_vmaf_by_the_ffmpeg_of_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    packaged = tmp_path / "package"
+    packaged.mkdir()
+    stand_in(packaged, "ffmpeg-linux")
+    package = SimpleNamespace(get_ffmpeg_exe=lambda: str(packaged / "ffmpeg-linux"))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", package)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
+    stand_in(tmp_path, "ffmpeg", filters="scale")  # the system's has no libvmaf
+    frames = [Frame.from_rgb(picture(34, 48))]
+    assert extras.vmaf(frames, frames) == 71.5
+
+    def missing() -> str:
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    package.get_ffmpeg_exe = missing
+    with pytest.raises(InputError, match="neither is on the PATH"):
+        extras.find_vmaf()
+
+
 def test_a_vmaf_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     stand_in(tmp_path, "ffmpeg", filters="scale")
     with pytest.raises(InputError, match="neither is on the PATH"):
         extras.find_vmaf()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from keenframe.condition import band_statistics
 from keenframe.metrics import luma
 from keenframe_train.data.bank import Bank, build_bank, open_bank
 from keenframe_train.data.batches import BankBatches, item_weights
-from keenframe_train.data.degradations import resize
+from keenframe_train.data.degradations import Compose, GaussianBlur, Identity, resize
 from keenframe_train.data.folders import train_and_validation, training_only, validation_folder
 from keenframe_train.data.images import (
     ImageFile,
@@ -22,7 +23,7 @@ from keenframe_train.data.images import (
     read_rgb,
     stratified_split,
 )
-from keenframe_train.data.presets import MIXES
+from keenframe_train.data.presets import MIXES, Mix
 from keenframe_train.data.validation import make_sample
 from keenframe_train.errors import TrainError
 
@@ -234,3 +235,23 @@ def test_a_picture_too_small_to_validate_on_is_named(tmp_path: Path) -> None:
     Image.fromarray(picture(1, 40, 40)[:20]).save(tmp_path / "low.png")
     with pytest.raises(TrainError, match=r"low\.png' is 40x20; pictures to validate on have 32"):
         make_sample(find_images(tmp_path)[0], "r2", 7)
+
+
+def test_a_camera_films_the_pictures_of_the_kinds_that_are_named(data: Path, tmp_path: Path) -> None:
+    """Of all kinds where none is named; of the others the pristine picture stays as it was."""
+    soft = Compose((GaussianBlur((2.0, 2.0), (9,)),))
+    shares = MappingProxyType({"still": (0.5, Identity()), "webcam": (0.5, Identity())})
+    mixes = [Mix(shares, ("clean",), camera=camera, filmed=filmed) for camera, filmed in (
+        (None, ()), (soft, ("webcam",)), (soft, ()),
+    )]  # fmt: skip
+    files = find_images(data / "train-0")
+    plain, some, every = (
+        build_bank(tmp_path / str(index), files, made, 12, size=96, workers=1)
+        for index, made in enumerate(mixes)
+    )
+    webcam = some.kinds == 1
+    assert 0 < webcam.sum() < 12 and (plain.kinds == some.kinds).all()
+    changed = (plain.pristine != some.pristine).any((1, 2))
+    assert (changed == webcam).all() and (some.degraded == some.pristine).all()
+    assert (plain.pristine != every.pristine).any((1, 2)).all()
+    assert "call-webcam" in MIXES["keen"].filmed and set(MIXES["keen"].filmed) <= set(MIXES["keen"].shares)

@@ -95,7 +95,8 @@ def evaluate(
     vmaf: Annotated[
         bool,
         typer.Option(
-            "--vmaf", help="VMAF (NEG model) of clips, by the program vmaf or an ffmpeg with libvmaf."
+            "--vmaf",
+            help="VMAF (NEG model) of clips, by vmaf or an ffmpeg with libvmaf (pip install imageio-ffmpeg).",
         ),
     ] = False,
     lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS, by torch and the package lpips.")] = False,

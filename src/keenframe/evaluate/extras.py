@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -75,14 +76,25 @@ def find_vmaf() -> list[str]:
     """The program that computes VMAF: "vmaf" itself, or an ffmpeg that was built with it. InputError without."""
     if path := shutil.which("vmaf"):
         return [path]
-    if path := shutil.which("ffmpeg"):
+    for path in (shutil.which("ffmpeg"), _packaged_ffmpeg()):
+        if path is None:
+            continue
         filters = _run([path, "-hide_banner", "-filters"], 30).stdout.decode(errors="replace").split()
         if "libvmaf" in filters:
             return [path]
     raise InputError(
         "--vmaf needs the program vmaf, or an ffmpeg built with libvmaf; neither is on the PATH. Debian's ffmpeg has "
-        "no libvmaf: take Netflix's vmaf or a static build of ffmpeg"
+        "no libvmaf: pip install imageio-ffmpeg brings one that has, or take Netflix's vmaf"
     )
+
+
+def _packaged_ffmpeg() -> str | None:
+    """The static ffmpeg inside the package imageio-ffmpeg, where that is installed."""
+    try:
+        found: str = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    except (ImportError, RuntimeError):  # RuntimeError: the package has no program for this machine
+        return None
+    return found
 
 
 def vmaf(outputs: Iterable[Frame], references: Sequence[Frame]) -> float:

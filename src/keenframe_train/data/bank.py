@@ -65,11 +65,14 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
         rgb = luma(rgb, full_range=bool(rng.random() < 0.5))
     window = random_crop(rgb, job.size, rng)
     window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
-    if job.mix.camera is not None:
-        window = job.mix.camera(window, rng)
+    camera, filmed = job.mix.camera, job.mix.filmed
+    if camera is not None and not filmed:
+        window = camera(window, rng)
     shares = np.array([share for share, _ in job.mix.shares.values()])
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
-    _, degradation = list(job.mix.shares.values())[kind]
+    name, (_, degradation) = list(job.mix.shares.items())[kind]
+    if camera is not None and name in filmed:
+        window = camera(window, rng)
     return degradation(window, rng), window, kind
 
 

@@ -66,13 +66,14 @@ class Mix:
     """Degradations with their shares; `scale` is how much larger the pristine picture is than the result.
 
     validation: the presets that a run on this mix is judged by. camera: what the pristine picture itself has been
-    through; it is the target all the same.
+    through; it is the target all the same. filmed: the degradations whose pictures have; none named: all.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
     validation: tuple[str, ...]
     scale: int = 1
     camera: d.Degradation | None = None
+    filmed: tuple[str, ...] = ()
 
 
 def _one(name: str, scale: int = 1) -> Mix:
@@ -103,15 +104,19 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 {
                     "clean": (0.04, d.Identity()),
                     "r1": (0.07, _WIDE_R1),
-                    "r2": (0.17, _WIDE_R2),
-                    "r3": (0.08, d.R3),
-                    "r4": (0.02, d.R4),
-                    "call-small": (0.27, _CALL_SMALL),
+                    "r2": (0.15, _WIDE_R2),
+                    "r3": (0.10, d.R3),
+                    "r4": (0.04, d.R4),
+                    "call-small": (0.20, _CALL_SMALL),
+                    # Who learns from photographs alone sharpens a webcam's soft picture half as much again as is right.
+                    "call-webcam": (0.20, _CALL_SMALL),
                     # There is little to win on frames of full size, so they need many to be heard at all.
-                    "call-full": (0.35, CALL_FULL),
+                    "call-full": (0.20, CALL_FULL),
                 }
             ),
             ("r1", "r2", "r3", "call-half", "call-full", "clean"),
+            camera=WEBCAM,
+            filmed=("call-webcam",),
         ),
         # A bank of its own for the expert that has little to win and meets the most noise in what it learns from.
         "keen-full": Mix(

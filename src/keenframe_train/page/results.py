@@ -255,5 +255,6 @@ def command_lines(s: Sources) -> list[str]:
         words += ["--frames", str(a["frames"])] if summary["clips"] else []
         words += ["--luma"] if a["luma"] else []
         words += ["--text"] if a["text"] else []
+        words += ["--vmaf"] if a.get("vmaf") else []
         lines.append(" ".join(words))
     return lines

@@ -100,6 +100,8 @@ def clips(s: Sources, present: set[str]) -> str:
         "keen-x2",
         "unsharp mask",
         "SSIM-Y",
+        "VMAF NEG",
+        "unsharp mask",
         "flicker",
         "along motion",
         "unsharp mask",
@@ -115,6 +117,8 @@ def clips(s: Sources, present: set[str]) -> str:
                 figure(found[ALL].get("keen-x2-int8", {}).get("psnr_gain"), "psnr_gain"),
                 figure(mask["psnr_gain"], "psnr_gain"),
                 arrow(before["ssim_y"], after["ssim_y"], "ssim_y"),
+                arrow(before.get("vmaf"), after.get("vmaf"), "vmaf"),
+                figure(mask.get("vmaf"), "vmaf"),
                 arrow(before["flicker"], after["flicker"], "flicker"),
                 arrow(before.get("flicker_moving"), after.get("flicker_moving"), "flicker_moving"),
                 figure(mask["flicker"], "flicker"),
@@ -125,8 +129,9 @@ def clips(s: Sources, present: set[str]) -> str:
     return (
         f"## Clips\n\n{summary['clips']} webcam clips, made {arguments['shrink']} times smaller first because they are "
         f"compressed themselves, then sent as a bad call; up to {arguments['frames']} frames, the first ones while the "
-        "rate control settles not judged. Flicker in code values, the last column that of the unsharp mask: the mean "
-        "change of the error from frame to frame; along motion: followed along the pristine clip's own motion.\n\n"
+        "rate control settles not judged. VMAF by Netflix's model that does not reward sharpening (NEG), 0 to 100. "
+        "Flicker in code values, the last column that of the unsharp mask: the mean change of the error from frame to "
+        "frame; along motion: followed along the pristine clip's own motion.\n\n"
         + table(head, rows)
         + f"\n{legend}.\n"
         + _chart("flicker.svg", "Flicker over the input's", present)
