@@ -15,6 +15,14 @@ RECIPE = Recipe(
     bank_items=16_000,
     steps=8_000,
     rate=6e-4,
-    shares={"clean": 0.02, "r1": 0.12, "r2": 0.32, "r3": 0.13, "r4": 0.09, "call-small": 0.32},
+    shares={
+        "clean": 0.02,
+        "r1": 0.12,
+        "r2": 0.32,
+        "r3": 0.13,
+        "r4": 0.05,
+        "call-small": 0.17,
+        "call-webcam": 0.19,
+    },
     description="Sharpens enlarged, blurred and noisy call frames with more work than keen's",
 )

@@ -12,7 +12,15 @@ COMMON = {
     "bank_items": 16_000,
     "steps": 45_000,
     "rate": 1e-3,
-    "shares": {"clean": 0.02, "r1": 0.12, "r2": 0.33, "r3": 0.13, "r4": 0.06, "call-small": 0.34},
+    "shares": {
+        "clean": 0.02,
+        "r1": 0.12,
+        "r2": 0.32,
+        "r3": 0.13,
+        "r4": 0.05,
+        "call-small": 0.17,
+        "call-webcam": 0.19,
+    },
 }
 
 SHAPE = {"scale": 1, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}
