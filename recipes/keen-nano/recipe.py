@@ -1,4 +1,4 @@
-"""keen-nano: three fifths of keen's time, for busy or small processors and the browser; the step before passing.
+"""keen-nano: two thirds of keen's time, for busy or small processors and the browser; the step before passing.
 
 keenframe-train fit keen-nano --data DIR
 """
@@ -8,7 +8,7 @@ from keenframe_train.recipe import NetworkSpec, Recipe
 RECIPE = Recipe(
     name="keen-nano",
     network=NetworkSpec(
-        "keen", {"scale": 1, "head": 16, "trunk": 0, "blocks": 2, "embedding": 32, "stride": 1}
+        "keen", {"scale": 1, "head": 16, "trunk": 0, "blocks": 3, "embedding": 32, "stride": 1}
     ),
     mix="keen",
     bank="keen",
@@ -24,5 +24,5 @@ RECIPE = Recipe(
         "call-small": 0.17,
         "call-webcam": 0.19,
     },
-    description="Sharpens call frames at their own size in three fifths of keen's time",
+    description="Sharpens call frames at their own size in two thirds of keen's time",
 )
