@@ -2,7 +2,8 @@
 
 keenframe-train fit keen-nano-full --data DIR
 keenframe-train bank keen-full --mix keen-route --items 6000 --data DIR
-keenframe-train export runs/keen-nano --expert runs/keen-nano-full --bank banks/keen-route --rule-bank banks/keen \
+keenframe-train bank keen --mix keen-rule --items 6000 --data DIR
+keenframe-train export runs/keen-nano --expert runs/keen-nano-full --bank banks/keen-route --rule-bank banks/keen-rule \
     --data DIR --out src/keenframe/zoo/models
 """
 

@@ -140,6 +140,22 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ("call-half", "call-full"),
             camera=WEBCAM,
         ),
+        # With it what needs no camera: the rule has to see frames of full size as often as it meets them, and with
+        # webcams in both banks it took soft HEVC frames of full size for enlarged ones (docs/log.md).
+        "keen-rule": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.04, d.Identity()),
+                    "r1": (0.07, _WIDE_R1),
+                    "r2": (0.17, _WIDE_R2),
+                    "r3": (0.08, d.R3),
+                    "r4": (0.02, d.R4),
+                    "call-small": (0.27, _CALL_SMALL),
+                    "call-full": (0.35, CALL_FULL),
+                }
+            ),
+            ("r1", "r2", "r3", "call-half", "call-full", "clean"),
+        ),
         "keen-x2": Mix(
             MappingProxyType(
                 {
