@@ -238,7 +238,7 @@ class Torch(_Network):
 class Ours:
     """A model of keenframe's, on stills or, when `streaming`, as a stream's next frame.
 
-    Such a frame is said to have been enlarged: a model of two experts then runs the dearer one, as in `keenframe bench`.
+    Such a frame is said to have been enlarged: of two experts the dearer one runs, as in `keenframe bench`.
     """
 
     def __init__(self, name: str, threads: int) -> None:
