@@ -23,14 +23,16 @@ def test_starts_as_the_enlarged_input(scale: int) -> None:
 
 @pytest.mark.parametrize("recipe", ["keen", "keen-full"])
 def test_parameter_count_of_the_recipe(recipe: str) -> None:
-    config = KeenConfig(**load_recipe(recipe).network.options)
+    options = load_recipe(recipe).network.options
+    config = KeenConfig(**options)
+    inner = options.get("inner", [config.width] * config.blocks)
     head, wide, e = config.head, config.width, config.embedding
     steps = 2 * head * config.trunk * config.stride**2 + config.trunk + head * config.stride**2
     expected = (
         (128 * e + e)
         + (16 * head * 9 + head) + (e * 2 * head + 2 * head)
         + (steps if config.trunk else 0)
-        + config.blocks * (2 * (wide * wide * 9 + wide) + e * 2 * wide + 2 * wide)
+        + sum((wide * i * 9 + i) + (i * wide * 9 + wide) + (e * 2 * i + 2 * i) for i in inner)
         + (head * 16 * 9 + 16)
     )  # fmt: skip
     assert sum(p.numel() for p in Keen(config).parameters()) == expected
