@@ -3,6 +3,7 @@
 keenframe-train fit keen-nano --data DIR
 """
 
+from keenframe_train.data.presets import ENLARGED_SHARES
 from keenframe_train.recipe import NetworkSpec, Recipe
 
 RECIPE = Recipe(
@@ -15,14 +16,6 @@ RECIPE = Recipe(
     bank_items=16_000,
     steps=45_000,
     rate=1e-3,
-    shares={
-        "clean": 0.02,
-        "r1": 0.12,
-        "r2": 0.32,
-        "r3": 0.13,
-        "r4": 0.05,
-        "call-small": 0.17,
-        "call-webcam": 0.19,
-    },
+    shares=ENLARGED_SHARES,
     description="Sharpens call frames at their own size in two thirds of keen's time",
 )

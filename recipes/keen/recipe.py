@@ -4,6 +4,7 @@ keenframe-train reproduce keen --data DIR --budget cpu    # teacher, control, di
 keenframe-train fit keen --data DIR --control             # the student alone, from nothing
 """
 
+from keenframe_train.data.presets import ENLARGED_SHARES
 from keenframe_train.experiment import Budget, Report
 from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
 
@@ -12,15 +13,7 @@ COMMON = {
     "bank_items": 16_000,
     "steps": 45_000,
     "rate": 1e-3,
-    "shares": {
-        "clean": 0.02,
-        "r1": 0.12,
-        "r2": 0.32,
-        "r3": 0.13,
-        "r4": 0.05,
-        "call-small": 0.17,
-        "call-webcam": 0.19,
-    },
+    "shares": ENLARGED_SHARES,
 }
 
 SHAPE = {"scale": 1, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}

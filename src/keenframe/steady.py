@@ -43,9 +43,8 @@ class Steadier:
 
     def __init__(self, scale: int) -> None:
         self._scale = scale
-        self._rows: NDArray[np.uint8] | None = (
-            None  # every second one of the last frame: all that is compared
-        )
+        # Every second one of the last frame: all that is compared.
+        self._rows: NDArray[np.uint8] | None = None
         self._past: Past | None = None
         self._strength = 1.0
         self._remembered = False

@@ -74,7 +74,7 @@ def test_without_the_programs_it_says_what_to_install(
     with pytest.raises(InputError, match="apt-get install tesseract-ocr"):
         extras.check_tesseract()
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(InputError, match="pip install imageio-ffmpeg"):
+    with pytest.raises(InputError, match=r"ffmpeg built with libvmaf.* pip install imageio-ffmpeg"):
         extras.find_vmaf()
     monkeypatch.setattr(extras, "entry_points", lambda **_: [])
     with pytest.raises(InputError, match="needs torch and the package lpips"):

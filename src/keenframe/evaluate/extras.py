@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import BinaryIO
@@ -76,12 +77,11 @@ def find_vmaf() -> list[str]:
     """The program that computes VMAF: "vmaf" itself, or an ffmpeg that was built with it. InputError without."""
     if path := shutil.which("vmaf"):
         return [path]
-    for path in (shutil.which("ffmpeg"), _packaged_ffmpeg()):
-        if path is None:
-            continue
-        filters = _run([path, "-hide_banner", "-filters"], 30).stdout.decode(errors="replace").split()
-        if "libvmaf" in filters:
-            return [path]
+    for find in (partial(shutil.which, "ffmpeg"), _packaged_ffmpeg):
+        if path := find():
+            filters = _run([path, "-hide_banner", "-filters"], 30).stdout.decode(errors="replace").split()
+            if "libvmaf" in filters:
+                return [path]
     raise InputError(
         "--vmaf needs the program vmaf, or an ffmpeg built with libvmaf; neither is on the PATH. Debian's ffmpeg has "
         "no libvmaf: pip install imageio-ffmpeg brings one that has, or take Netflix's vmaf"

@@ -140,8 +140,8 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ("call-half", "call-full"),
             camera=WEBCAM,
         ),
-        # With it what needs no camera: the rule has to see frames of full size as often as it meets them, and with
-        # webcams in both banks it took soft HEVC frames of full size for enlarged ones (docs/log.md).
+        # The rule's second bank, without a camera and with more frames of full size than `keen` has: fitted on `keen`
+        # itself it took soft HEVC frames of full size for enlarged ones (docs/log.md).
         "keen-rule": Mix(
             MappingProxyType(
                 {
@@ -187,6 +187,11 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
         "call": _one("call"),
     }
 )
+
+# How often the experts for enlarged frames are shown each kind of `keen`; `call-full` is the second experts'.
+ENLARGED_SHARES = {
+    "clean": 0.02, "r1": 0.12, "r2": 0.32, "r3": 0.13, "r4": 0.05, "call-small": 0.17, "call-webcam": 0.19,
+}  # fmt: skip
 
 
 def mix(name: str) -> Mix:
