@@ -50,6 +50,10 @@ BUDGETS = {
         },
         student={"steps": 600, **QUICK, "rate": 6e-4},
     ),
+    "alone": Budget(
+        "the student alone, an hour of one core with bfloat16", alone=True, bank_items=8_000, bank_size=192,
+        student={**QUICK, "batch": 6, "steps": 11_000, "rate": 2e-3},
+    ),
     "report": Budget(
         "the report's teacher, rates, batch and 100 epochs of 800 pictures; days on two cores, hours on a "
         "data-centre GPU",

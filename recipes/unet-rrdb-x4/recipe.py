@@ -42,6 +42,10 @@ BUDGETS = {
         teacher={"steps": 400, "rate": 5e-4, **QUICK},
         student={"steps": 1_000, "rate": 1e-3, **QUICK},
     ),
+    "alone": Budget(
+        "the student alone, three quarters of an hour of one core with bfloat16", alone=True, bank_items=8_000,
+        bank_size=192, student={**QUICK, "steps": 6_000, "rate": 1e-3},
+    ),
     "report": Budget(
         "the report's rate, batch and 63 epochs; days on two cores, an hour or two on a data-centre GPU",
         bank_items=4_017, bank_size=256, validations=21, windows=4,

@@ -31,6 +31,8 @@ class Budget:
     share. validations: of each run, evenly over its steps; None leaves the recipes' own `validate_every`.
     windows, window: validation windows of each category while training, and their edge. evaluation_window: the middle
     window that the final comparison takes; None: whole pictures, or what the degradation's report says.
+    alone: the control is the only run, trained longer, where hours for three are not to be had: what the network can
+    do, and nothing about its teacher.
     """
 
     cost: str
@@ -42,6 +44,7 @@ class Budget:
     windows: int = 1
     window: int = 256
     evaluation_window: int | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,16 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The three runs of one budget, ready for `loop.fit`, and what was left out of them and why."""
+    """The runs of one budget, ready for `loop.fit`, and what was left out of them and why."""
 
     budget: Budget
     runs: Mapping[str, Recipe]
     notes: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> str:
+        """The run that the budget is about: the distilled student, or its control where that is trained alone."""
+        return "student" if "student" in self.runs else "control"
 
 
 def load_experiment(name_or_path: str) -> Experiment:
@@ -109,6 +117,13 @@ def load_experiment(name_or_path: str) -> Experiment:
                 "REPORT, a recipe without a teacher is for `fit`"
             )
     return Experiment(path, *found)  # type: ignore[arg-type]
+
+
+def default_folder(experiment: Experiment, budget: str) -> Path:
+    """Where a reproduction lies when nobody says: a student alone beside the three runs, not among them."""
+    about = experiment.budgets.get(budget)
+    suffix = f"-{budget}" if about is not None and about.alone else ""
+    return Path("runs") / "reproduce" / f"{experiment.name}{suffix}"
 
 
 def make_plan(
@@ -140,10 +155,13 @@ def make_plan(
             fields["save_every"] = max(1, min(recipe.save_every, count // 10))
         return _without_perceptual(dataclasses.replace(recipe, **fields), notes)
 
-    teacher = adapt(experiment.teacher, chosen.teacher, steps_teacher)
-    teachers = (TeacherSpec(teacher.network, str(folder / "teacher" / "best.pt")),)
-    student = adapt(experiment.recipe, {"teachers": teachers, **chosen.student}, steps)
-    runs = dict(zip(RUNS, (teacher, student.control(), student), strict=True))
+    if chosen.alone:
+        runs = {"control": adapt(experiment.recipe, chosen.student, steps).control()}
+    else:
+        teacher = adapt(experiment.teacher, chosen.teacher, steps_teacher)
+        teachers = (TeacherSpec(teacher.network, str(folder / "teacher" / "best.pt")),)
+        student = adapt(experiment.recipe, {"teachers": teachers, **chosen.student}, steps)
+        runs = dict(zip(RUNS, (teacher, student.control(), student), strict=True))
     return Plan(chosen, runs, tuple(dict.fromkeys(notes)))
 
 

@@ -1,8 +1,8 @@
 """One source system from pictures to a table: bank, teacher, control, distilled student, comparison.
 
-Everything lies in one folder: teacher/, control/ and student/ (runs of `loop.fit`), scores.jsonl, results.json,
-results.csv, table.md, gains.png and before-after-KIND.png. Each stage is skipped when it is finished and goes on where
-it was interrupted.
+Everything lies in one folder: teacher/, control/ and student/ (runs of `loop.fit`, as many as the budget has),
+scores.jsonl, results.json, results.csv, table.md, gains.png and before-after-KIND.png. Each stage is skipped when it is
+finished and goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from keenframe_train.reproduction.compare import Subject, compare, digest, names
 from keenframe_train.reproduction.pictures import before_after, write_figure
 from keenframe_train.reproduction.results import ALL, Results, about_network, machine, means
 from keenframe_train.reproduction.ship import check_color, ship
-from keenframe_train.reproduction.tables import BEGIN, END, markdown, to_csv
+from keenframe_train.reproduction.tables import markdown, section, to_csv
 from keenframe_train.schedule import Standing
 
 SANE_LOSS = 3.0  # dB that a network of a few steps may stand below its input; broken ones stand far lower
@@ -64,23 +64,23 @@ def reproduce(
     """
     plan = make_plan(experiment, budget, out, steps=steps, steps_teacher=steps_teacher)
     if models is not None:
-        check_color(plan.runs["student"], out / "student")
+        check_color(plan.runs[plan.own], out / plan.own)
     if readme is not None:
-        check_section(readme, BEGIN, END)
+        check_section(readme, *section(plan))
     training, held_out = train_and_validation(data)
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     for note in plan.notes:
         fabric.print(note)
 
     def pairs() -> Bank:
-        recipe, folder = plan.runs["student"], bank or Path("banks") / f"{experiment.name}-{budget}"
+        recipe, folder = plan.runs[plan.own], bank or Path("banks") / f"{experiment.name}-{budget}"
         return build_bank(
             folder, training, mix(recipe.mix), recipe.bank_items,
             size=recipe.bank_size, color=recipe.color, workers=workers,
         )  # fmt: skip
 
     def windows() -> list[Sample]:
-        recipe, about = plan.runs["student"], plan.budget
+        recipe, about = plan.runs[plan.own], plan.budget
         kinds = mix(recipe.mix).validation
         return validation_samples(held_out, kinds, about.windows, about.window, color=recipe.color)
 
@@ -95,9 +95,9 @@ def reproduce(
         files = first_of_each(held_out, limit)
         results = _evaluate(experiment, plan, budget, files, out, sets_below(sets or data), fabric)
         if readme is not None:
-            insert_section(readme, (out / "table.md").read_text(), BEGIN, END)
+            insert_section(readme, (out / "table.md").read_text(), *section(plan))
         if models is not None:
-            made = ship(plan.runs["student"], results, out / "student", models, pairs(), windows())
+            made = ship(plan.runs[plan.own], results, plan.own, out, models, pairs(), windows())
             fabric.print(
                 "wrote " + ", ".join(f"{path} ({path.stat().st_size / 1e3:.0f} kB)" for path in made)
             )
@@ -141,8 +141,8 @@ def _evaluate(
     sets: list[Path],
     fabric: Fabric,
 ) -> Results:
-    folders = {name: out / name for name in ("control", "student", "teacher")}
-    student, window = plan.runs["student"], plan.budget.evaluation_window
+    folders = {name: out / name for name in sorted(plan.runs)}
+    student, window = plan.runs[plan.own], plan.budget.evaluation_window
     weights = [folder / "best.pt" for folder in folders.values()]
     sets = sets if experiment.report.sets else []
     key = digest(*weights, student.mix, window)
@@ -169,6 +169,7 @@ def _evaluate(
     results: Results = {
         "recipe": experiment.name,
         "budget": budget,
+        "own": plan.own,
         "cost": plan.budget.cost,
         "machine": machine(fabric.device),
         "notes": list(plan.notes),
@@ -184,7 +185,7 @@ def _evaluate(
     write_text(out / "results.csv", to_csv(results))
     write_figure(results, out, out / "gains.png")
     for kind in kinds:
-        before_after(subject, files, scores, kind, out / f"before-after-{kind}.png")
+        before_after(subject, files, scores, kind, plan.own, out / f"before-after-{kind}.png")
     # Last, because it is what says that all is done.
     write_text(out / "results.json", json.dumps(results, indent=1))
     return results

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -16,14 +17,14 @@ from keenframe_train.cli import app
 from keenframe_train.data.images import ImageFile
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.report import write_report
-from keenframe_train.experiment import RUNS, Budget, Claim, load_experiment, make_plan
+from keenframe_train.experiment import RUNS, Budget, Claim, default_folder, load_experiment, make_plan
 from keenframe_train.nets.network import parameters
 from keenframe_train.nets.registry import build
 from keenframe_train.reproduce import reproduce, smoke
 from keenframe_train.reproduction.compare import Score, names, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
-from keenframe_train.reproduction.tables import BEGIN, END
+from keenframe_train.reproduction.tables import BEGIN, END, section
 
 from .conftest import picture
 
@@ -48,11 +49,14 @@ def test_a_recipe_is_whole(name: str, tmp_path: Path) -> None:
     assert experiment.name == name and experiment.budgets.keys() >= {"smoke", "cpu"}
     for budget, about in experiment.budgets.items():
         runs = make_plan(experiment, budget, tmp_path).runs
-        assert tuple(runs) == RUNS and about.cost
-        student, control = runs["student"], runs["control"]
+        assert tuple(runs) == (("control",) if about.alone else RUNS) and about.cost
+        control = runs["control"]
+        assert control.teachers == () and {run.bank_name for run in runs.values()} == {name}
+        if about.alone:
+            continue
+        student = runs["student"]
         assert student.teachers and student.teachers[0].network == runs["teacher"].network
-        assert control.teachers == () and control.steps == student.steps and control.seed == student.seed
-        assert {run.bank_name for run in runs.values()} == {name}
+        assert control.steps == student.steps and control.seed == student.seed
     text = (RECIPES / name / "README.md").read_text()
     assert BEGIN in text and END in text and f"keenframe-train reproduce {name} " in text
 
@@ -130,6 +134,31 @@ def test_interrupted_continued_done_once(data: Path, tmp_path: Path, monkeypatch
     assert json.loads((out / "results.json").read_text()) == results
 
 
+def test_a_student_alone(data: Path, tmp_path: Path) -> None:
+    experiment = load_experiment("edsr-plain")
+    alone = dataclasses.replace(experiment.budgets["smoke"], alone=True)
+    experiment = dataclasses.replace(experiment, budgets={**experiment.budgets, "alone": alone})
+    readme, out, models = tmp_path / "README.md", tmp_path / "out", tmp_path / "models"
+    begin, end = section(make_plan(experiment, "alone", out))
+    readme.write_text(f"{BEGIN}\nof three\n{END}\n{begin}\nold\n{end}\n")
+    results = reproduce(
+        experiment, data, out, budget="alone", limit=1, readme=readme, models=models, bank=tmp_path / "bank",
+        fabric=cpu(), workers=1,
+    )  # fmt: skip
+    assert results["own"] == "control" and list(results["networks"]) == ["control"]
+    assert list(results["quality"]["r1"]["all"]) == ["input", "bicubic", "unsharp mask", "control"]
+    text = readme.read_text()
+    assert "of three" in text and "old" not in text and "| **control** |" in text
+    assert "Distilled student" not in text
+    # The report's figures of its student stand beside those of the one that there is.
+    assert "| student parameters | 372,803 | " in text and "| teacher ms | 350 | — |" in text
+    assert not (out / "student").exists() and not (out / "teacher").exists()
+    assert {path.name for path in out.iterdir()} >= {"gains.png", "before-after-r1.png", "results.json"}
+    assert (models / "edsr-plain.onnx").exists()
+    folders = [default_folder(load_experiment("edsr-plain"), b).name for b in ("cpu", "alone", "huge")]
+    assert folders == ["edsr-plain", "edsr-plain-alone", "edsr-plain"]
+
+
 def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
     experiment, bank = load_experiment("srresnet-separable-int8"), tmp_path / "bank"
 
@@ -177,7 +206,7 @@ def test_luma_students_have_their_own_export_which_is_said_before_training(
 
 def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path) -> None:
     experiment = load_experiment("edsr-plain")
-    with pytest.raises(TrainError, match=r"has no budget 'huge'; it has smoke, cpu, report"):
+    with pytest.raises(TrainError, match=r"has no budget 'huge'; it has smoke, cpu, alone, report"):
         reproduce(experiment, data, tmp_path / "out", budget="huge", fabric=cpu())
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainError, match="no image found below"):

@@ -19,9 +19,12 @@ def reproduce(
     recipe: RecipeName,
     data: Data,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the runs and the results [runs/reproduce/NAME].")
+        Path | None,
+        typer.Option("--out", help="Folder of the runs and the results [runs/reproduce/NAME; NAME-alone]."),
     ] = None,
-    budget: Annotated[str, typer.Option(help="One of the recipe's: smoke, cpu, report.")] = "cpu",
+    budget: Annotated[
+        str, typer.Option(help="One of the recipe's: smoke, cpu, report; of some: alone.")
+    ] = "cpu",
     bank: Annotated[Path | None, typer.Option(help="Folder of the pairs [banks/NAME-BUDGET].")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of control and student [the budget's].")
@@ -51,11 +54,13 @@ def reproduce(
 ) -> None:
     """Train teacher, control and distilled student; compare them on the same pictures; write table and pictures.
 
+    Budget `alone` trains the student for longer and without a teacher, in a folder of its own.
+
     Interrupt and run again: it goes on where it stopped, and does nothing twice.
     """
     import os
 
-    from keenframe_train.experiment import load_experiment
+    from keenframe_train.experiment import default_folder, load_experiment
     from keenframe_train.perceptual import VARIABLE
     from keenframe_train.reproduce import reproduce as run
 
@@ -63,7 +68,7 @@ def reproduce(
     if perceptual is not None:
         os.environ[VARIABLE] = str(perceptual)
     fabric = launched(precision, device, str(devices))
-    where = folder or Path("runs") / "reproduce" / experiment.name
+    where = folder or default_folder(experiment, budget)
     run(
         experiment, data, where, budget=budget, bank=bank, steps=steps, steps_teacher=steps_teacher, limit=limit,
         sets=sets, readme=readme, models=models, fabric=fabric, workers=workers,

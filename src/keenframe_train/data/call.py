@@ -65,6 +65,7 @@ class Call:
     blur: tuple[float, tuple[float, float]] = (0.3, (0.3, 0.9))
     noise: tuple[float, tuple[float, float]] = (0.35, (0.5, 4.0))
     loss: float = 0.03
+    shrink: tuple[Kernel, ...] = ("area", "bilinear", "bicubic")
     enlarge: tuple[Kernel, ...] = ("bilinear", "bicubic")
 
     def setting(self, rng: np.random.Generator, frames: int) -> CodecSetting:
@@ -99,7 +100,7 @@ class Call:
         # Even, and no smaller than what every encoder takes.
         sent_width = max(64, 2 * round(width / factor / 2))
         sent_height = max(64, 2 * round(height / factor / 2))
-        shrink: Kernel = "bilinear" if rng.random() < 0.5 else "bicubic"
+        shrink = self.shrink[int(len(self.shrink) * rng.random())]
         clip = []
         for index in range(count):
             offset = np.rint(step * (count - 1 - index)).astype(int)
@@ -114,9 +115,9 @@ class Call:
         received = self.received(image, rng)
         if received.shape[:2] == image.shape[:2]:
             return received
-        return resize(
-            received, image.shape[1], image.shape[0], self.enlarge[int(rng.integers(len(self.enlarge)))]
-        )
+        kernel = self.enlarge[int(rng.integers(len(self.enlarge)))]
+        # Pillow's and OpenCV's bicubic kernels are not the same one (a = -0.5 and -0.75).
+        return resize(received, image.shape[1], image.shape[0], kernel, antialias=bool(rng.random() < 0.5))
 
 
 def _shifted(image: Uint8, dy: int, dx: int) -> Uint8:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -36,6 +36,7 @@ PRESETS: MappingProxyType[str, d.Degradation] = MappingProxyType(
     {
         "clean": d.Identity(),
         "r1": d.R1,
+        "r1-opencv": d.R1_OPENCV,
         "r2": d.R2,
         "r3": d.R3,
         "r4": d.R4,
@@ -94,27 +95,33 @@ WEBCAM = d.Sometimes(
 )
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
 _WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
-# The wide R1 and R2 variants meet both Pillow's and OpenCV's way of shrinking.
-_WIDE_R1 = d.DownUp(opencv_share=0.25)
+# The wide variants meet Pillow's and OpenCV's kernels alike, bicubic ones more often than their share of the four
+# combinations of shrinking and enlarging: they leave the least to see and are the first that anyone tries.
+_WIDE_R1 = d.DownUp(
+    down=("bicubic", "bicubic", "bilinear"), up=("bicubic", "bicubic", "bilinear"), opencv_share=0.5
+)
 _WIDE_R2 = d.Compose((_WIDE_BLUR, _WIDE_R1))
+_WIDE_R3 = d.Compose(
+    tuple(replace(step, opencv_share=0.5) if isinstance(step, d.DownUp) else step for step in d.R3.steps)
+)
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     {
         "keen": Mix(
             MappingProxyType(
                 {
                     "clean": (0.04, d.Identity()),
-                    "r1": (0.07, _WIDE_R1),
-                    "r2": (0.15, _WIDE_R2),
-                    "r3": (0.10, d.R3),
+                    "r1": (0.12, _WIDE_R1),
+                    "r2": (0.18, _WIDE_R2),
+                    "r3": (0.10, _WIDE_R3),
                     "r4": (0.04, d.R4),
                     "call-small": (0.20, _CALL_SMALL),
                     # Who learns from photographs alone sharpens a webcam's soft picture half as much again as is right.
                     "call-webcam": (0.20, _CALL_SMALL),
                     # There is little to win on frames of full size, so they need many to be heard at all.
-                    "call-full": (0.20, CALL_FULL),
+                    "call-full": (0.12, CALL_FULL),
                 }
             ),
-            ("r1", "r2", "r3", "call-half", "call-full", "clean"),
+            ("r1", "r1-opencv", "r2", "r3", "call-half", "call-full", "clean"),
             camera=WEBCAM,
             filmed=("call-webcam",),
         ),
@@ -131,7 +138,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     "r1": (0.06, _WIDE_R1),
                     "r2": (0.12, _WIDE_R2),
                     # The hardest to tell from compressed frames of full size: soft, noisy, blocky, and not enlarged.
-                    "r3": (0.2, d.R3),
+                    "r3": (0.2, _WIDE_R3),
                     "r4": (0.05, d.R4),
                     "call-small": (0.26, _CALL_SMALL),
                     "call-full": (0.26, CALL_FULL),
@@ -148,7 +155,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     "clean": (0.04, d.Identity()),
                     "r1": (0.07, _WIDE_R1),
                     "r2": (0.17, _WIDE_R2),
-                    "r3": (0.08, d.R3),
+                    "r3": (0.08, _WIDE_R3),
                     "r4": (0.02, d.R4),
                     "call-small": (0.27, _CALL_SMALL),
                     "call-full": (0.35, CALL_FULL),
@@ -178,7 +185,13 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ("x4", "received-quarter"),
             scale=4,
         ),
-        "r1": _one("r1"),
+        # Bicubic ones leave the least to see and what is left is the hardest to undo, so three of four are.
+        "r1": Mix(
+            MappingProxyType(
+                {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
+            ),
+            ("r1",),
+        ),
         "r2": _one("r2"),
         "r3": _one("r3"),
         # R4's student takes the small picture, its teacher that picture enlarged.
@@ -190,7 +203,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
 
 # How often the experts for enlarged frames are shown each kind of `keen`; `call-full` is the second experts'.
 ENLARGED_SHARES = {
-    "clean": 0.02, "r1": 0.12, "r2": 0.32, "r3": 0.13, "r4": 0.05, "call-small": 0.17, "call-webcam": 0.19,
+    "clean": 0.02, "r1": 0.20, "r2": 0.26, "r3": 0.12, "r4": 0.05, "call-small": 0.16, "call-webcam": 0.19,
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ _ABOUT = MappingProxyType(
     {
         "clean": "nothing: the picture itself, which should come out as it was",
         "r1": "R1: halved and enlarged again, bicubic or bilinear",
+        "r1-opencv": "R1 with the kernels of OpenCV and PyTorch, which alias",
         "r2": "R2: Gaussian blur of sigma 1.0-2.5, halved and enlarged again",
         "r3": "R3: motion blur, shrinking up to x3, noise, JPEG, lost rows",
         "r4": "R4: a quarter of the size, JPEG 5-35, noise, enlarged again",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -34,11 +34,13 @@ COLORS = {
 }
 
 
-def chosen(scores: Sequence[Score], kind: str, reference: str) -> list[tuple[str, Score]]:
-    """The pictures of a kind where the student gains most, median and least in PSNR: ("best", its score) and so on."""
+def chosen(
+    scores: Sequence[Score], kind: str, reference: str, own: str = "student"
+) -> list[tuple[str, Score]]:
+    """The pictures of a kind where the run `own` gains most, median and least PSNR: ("best", its score) and so on."""
     base = {(s.category, s.name): s.psnr for s in scores if s.kind == kind and s.method == reference}
-    own = [s for s in scores if s.kind == kind and s.method == "student"]
-    order = sorted(own, key=lambda s: (s.psnr - base[s.category, s.name], s.category, s.name))
+    gained = [s for s in scores if s.kind == kind and s.method == own]
+    order = sorted(gained, key=lambda s: (s.psnr - base[s.category, s.name], s.category, s.name))
     return [("best", order[-1]), ("median", order[len(order) // 2]), ("worst", order[0])]
 
 
@@ -54,20 +56,20 @@ def busiest(plane: Uint8, edge: int) -> tuple[int, int]:
 
 
 def before_after(
-    subject: Subject, files: Sequence[ImageFile], scores: Sequence[Score], kind: str, path: Path
+    subject: Subject, files: Sequence[ImageFile], scores: Sequence[Score], kind: str, own: str, path: Path
 ) -> None:
-    """Rows best, median and worst; columns pristine, the reference, unsharp mask, control, student, teacher.
+    """Rows best, median and worst; columns pristine, the reference, unsharp mask, and the runs that there are.
 
     Each crop stands under its method and the PSNR and SSIM of its whole picture.
     """
     by_name = {(file.category, file.path.name): file for file in files}
     rows = []
-    for rank, score in chosen(scores, kind, subject.reference):
+    for rank, score in chosen(scores, kind, subject.reference, own):
         sample = subject.sample(by_name[score.category, score.name], kind)
         outputs = subject.outputs(sample)
         edge = min(EDGE, *sample.pristine.shape[:2])
         top, left = busiest(luma_plane(sample.pristine), edge)
-        shown = [subject.reference, "unsharp mask", "control", "student", "teacher"]
+        shown = [subject.reference, "unsharp mask", *subject.networks]
         cells = [_cell(sample.pristine, top, left, edge, f"{rank}: {score.category}", score.name)]
         for method in shown:
             planes = luma_plane(outputs[method]), luma_plane(sample.pristine)
@@ -93,7 +95,7 @@ def _cell(picture: Uint8, top: int, left: int, edge: int, title: str, text: str)
 
 def write_figure(results: Results, folder: Path, path: Path) -> None:
     """Gain of every method by category (one kind) or by kind, and the gain on the validation windows over the
-    steps of the three runs below `folder`, as PNG."""
+    steps of the runs below `folder`, as PNG."""
     figure = Figure(figsize=(15, 5), layout="constrained")
     bars, lines = figure.subplots(1, 2, width_ratios=(3, 2))
     kinds = list(results["quality"])
@@ -110,7 +112,7 @@ def write_figure(results: Results, folder: Path, path: Path) -> None:
         bars.bar(places, heights, 0.8 / len(methods), color=COLORS[method], label=method)
     bars.set_xticks(range(len(groups)), list(groups))
     bars.set_ylabel(f"PSNR-Y over {results['reference']}, dB")
-    _training(lines, folder)
+    _training(lines, folder, results["networks"])
     for axes in (bars, lines):
         axes.axhline(0, color="black", linewidth=0.6)
         axes.grid(alpha=0.3)
@@ -119,10 +121,10 @@ def write_figure(results: Results, folder: Path, path: Path) -> None:
         figure.savefig(file, format="png", dpi=110)
 
 
-def _training(axes: Axes, folder: Path) -> None:
+def _training(axes: Axes, folder: Path, runs: Iterable[str]) -> None:
     axes.set_title("validation windows while training, mean over damages")
     axes.set_xlabel("training minutes")
-    for run in ("teacher", "control", "student"):
+    for run in runs:
         records, minutes, points = read_history(folder / run), 0.0, []
         for record in records:
             if record["event"] == "train":

@@ -1,4 +1,4 @@
-"""The distilled student of a reproduction as the files that the runtime takes."""
+"""The student of a reproduction as the files that the runtime takes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,29 @@ def check_color(recipe: Recipe, run: Path) -> None:
 
 
 def ship(
-    recipe: Recipe, results: Results, run: Path, models: Path, bank: Bank, samples: Sequence[Sample]
+    recipe: Recipe,
+    results: Results,
+    own: str,
+    folder: Path,
+    models: Path,
+    bank: Bank,
+    samples: Sequence[Sample],
 ) -> list[Path]:
     """Write NAME.onnx and NAME-int8.onnx of an RGB student into the folder `models`; gives the files.
 
-    run: the student's folder. bank: pairs for INT8's ranges. samples: on which parity and INT8's loss are measured.
+    own: the run of that student, a folder below `folder`. bank: pairs for INT8's ranges. samples: on which parity and
+    INT8's loss are measured.
     Raises TrainError for a luma network, which `keenframe-train export` writes, and as `export.plain` does.
     """
-    check_color(recipe, run)
+    check_color(recipe, folder / own)
     # Only now: NNCF takes seconds to load.
     from keenframe_train.export.plain import export_plain
 
     kind = next(iter(results["quality"]))
     done = export_plain(
-        load_any(run)[0], models, recipe.name, samples, description=recipe.description, recipe=recipe.to_card(),
-        measured={"validation": results["quality"][kind][ALL]["student"], "budget": results["budget"]},
+        load_any(folder / own)[0], models, results["recipe"], samples,
+        description=recipe.description, recipe=recipe.to_card(),
+        measured={"validation": results["quality"][kind][ALL][own], "budget": results["budget"]},
         calibration=bank.calibration(PAIRS),
     )  # fmt: skip
     return [path for path in (done.float_file, done.int8_file) if path is not None]

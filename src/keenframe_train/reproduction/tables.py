@@ -6,11 +6,19 @@ import csv
 import io
 
 from keenframe_train.evaluate.markdown import DASH, wide_table
-from keenframe_train.experiment import Claim, Report
+from keenframe_train.experiment import Claim, Plan, Report
 from keenframe_train.reproduction.results import ALL, Results, gain
 
 BEGIN = "<!-- measured:begin (written by keenframe-train reproduce; do not edit by hand) -->"
 END = "<!-- measured:end -->"
+
+
+def section(plan: Plan) -> tuple[str, str]:
+    """The markers in a recipe's README between which a plan's table stands: a student trained alone has a table of its
+    own beside that of teacher, control and student."""
+    if plan.own == "student":
+        return BEGIN, END
+    return BEGIN.replace("measured", "alone"), END.replace("measured", "alone")
 
 
 def markdown(results: Results, report: Report) -> str:
@@ -26,7 +34,9 @@ def markdown(results: Results, report: Report) -> str:
         _networks(results),
     ]
     for kind in results["quality"]:
-        parts += [f"Damage `{kind}`:\n", _quality(results, kind), _distilled(results, kind)]
+        parts += [f"Damage `{kind}`:\n", _quality(results, kind)]
+        if results["own"] == "student":
+            parts.append(_distilled(results, kind))
     if results["sets"]:
         parts += ["x2, bicubic down and up; luma 16-235, border of 2 pixels left out:\n", _sets(results)]
     if report.claims:
@@ -37,7 +47,7 @@ def markdown(results: Results, report: Report) -> str:
 def _networks(results: Results) -> str:
     rows = [
         (
-            f"**{method}**" if method == "student" else method,
+            f"**{method}**" if method == results["own"] else method,
             f"`{run['network']}`" + "".join(f" {key}={value}" for key, value in run["options"].items()),
             f"{run['parameters']:,}",
             f"{run['megabytes_fp16']:.2f}",
@@ -57,7 +67,7 @@ def _quality(results: Results, kind: str) -> str:
     rows = []
     for method, values in by_category[ALL].items():
         cells = [
-            f"**{method}**" if method == "student" else method,
+            f"**{method}**" if method == results["own"] else method,
             f"{values['psnr']:.2f} dB",
             f"{values['ssim']:.4f}",
         ]
@@ -114,10 +124,11 @@ def _claims(results: Results, report: Report) -> str:
 
 def measured(results: Results, claim: Claim) -> str:
     """What this machine found where the report says `claim`; a dash for what is not measured here."""
-    run = results["networks"].get(claim.method, {})
+    method = results["own"] if claim.method == "student" else claim.method
+    run = results["networks"].get(method, {})
     if claim.measure in ("psnr", "ssim"):
         kind = next(iter(results["quality"]))
-        values = results["quality"][kind].get(claim.category or ALL, {}).get(claim.method)
+        values = results["quality"][kind].get(claim.category or ALL, {}).get(method)
         return DASH if values is None else f"{values[claim.measure]:.{2 if claim.measure == 'psnr' else 4}f}"
     names = {
         "parameters": ("parameters", ","),
