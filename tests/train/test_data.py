@@ -254,4 +254,5 @@ def test_a_camera_films_the_pictures_of_the_kinds_that_are_named(data: Path, tmp
     changed = (plain.pristine != some.pristine).any((1, 2))
     assert (changed == webcam).all() and (some.degraded == some.pristine).all()
     assert (plain.pristine != every.pristine).any((1, 2)).all()
-    assert "call-webcam" in MIXES["keen"].filmed and set(MIXES["keen"].filmed) <= set(MIXES["keen"].shares)
+    assert "call-webcam" in MIXES["keen"].filmed and "call-full-webcam" in MIXES["keen-full"].filmed
+    assert all(set(made.filmed) <= set(made.shares) for made in MIXES.values())

@@ -5,7 +5,7 @@ import pytest
 
 from keenframe.metrics import psnr
 from keenframe_train.data import degradations as d
-from keenframe_train.data.presets import PRESETS, preset
+from keenframe_train.data.presets import MIXES, PRESETS, preset
 from keenframe_train.errors import TrainError
 
 from .conftest import picture
@@ -52,6 +52,40 @@ def test_r2_is_the_reports_blur_then_half_size() -> None:
     blur, down_up = d.R2.steps  # type: ignore[misc]
     assert blur == d.GaussianBlur((1.0, 2.5), (5, 7, 9))
     assert down_up.factors == (2.0,) and set(down_up.down) == {"bicubic", "bilinear"}
+
+
+def test_kernels_are_those_of_the_libraries_that_are_named() -> None:
+    """Along one line: Pillow widens a kernel to shrink, OpenCV and PyTorch do not, the box filter is the mean."""
+    line = np.zeros((8, 32), np.uint8)
+    line[:, 16] = 160
+    widths = {}
+    for kernel in ("bilinear", "bicubic", "area"):
+        for antialias in (True, False):
+            small = d.resize(line, 16, 4, kernel, antialias)[2].astype(int)
+            widths[kernel, antialias] = small[6:11].tolist()
+    assert widths["bilinear", True] == [0, 20, 60, 0, 0]
+    assert widths["bilinear", False] == widths["area", False] == widths["area", True] == [0, 0, 80, 0, 0]
+    assert widths["bicubic", False][2] > widths["bicubic", True][2] > widths["bilinear", True][2]
+
+
+def test_r1_comes_in_both_libraries_kernels() -> None:
+    """What aliases is the sharper picture, and nearer to the pristine one."""
+    image = picture(11, 128, 128)[..., 0]
+    for seed in range(4):
+        plain, aliased = (PRESETS[n](image, np.random.default_rng(seed)) for n in ("r1", "r1-opencv"))
+        assert psnr(aliased, image) > psnr(plain, image)
+
+
+@pytest.mark.parametrize("name", ["keen", "keen-route", "keen-rule"])
+def test_what_networks_learn_from_has_both(name: str) -> None:
+    image = picture(12, 128, 128)[..., 0]
+    mixed = MIXES[name].shares["r1"][1]
+    made = [mixed(image, np.random.default_rng(seed)) for seed in range(40)]
+    both = [
+        d.resize(d.resize(image, 64, 64, "bicubic", antialias), 128, 128, "bicubic", antialias)
+        for antialias in (True, False)
+    ]
+    assert all(any(np.array_equal(each, wanted) for each in made) for wanted in both)
 
 
 def test_r4_small_picture_is_a_quarter() -> None:

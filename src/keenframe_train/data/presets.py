@@ -127,8 +127,17 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
         ),
         # A bank of its own for the expert that has little to win and meets the most noise in what it learns from.
         "keen-full": Mix(
-            MappingProxyType({"clean": (0.04, d.Identity()), "call-full": (0.96, CALL_FULL)}),
+            MappingProxyType(
+                {
+                    "clean": (0.04, d.Identity()),
+                    "call-full": (0.48, CALL_FULL),
+                    # A codec leaves other errors in a webcam's soft and noisy picture than in a photograph.
+                    "call-full-webcam": (0.48, CALL_FULL),
+                }
+            ),
             ("call-full", "clean"),
+            camera=WEBCAM,
+            filmed=("call-full-webcam",),
         ),
         # What the rule between keen's two experts is fitted on: a soft picture is not an enlarged one.
         "keen-route": Mix(
@@ -166,9 +175,9 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
         "keen-x2": Mix(
             MappingProxyType(
                 {
-                    "x2": (0.2, d.Shrink()),
-                    "blur-x2": (0.15, d.Compose((_WIDE_BLUR, d.Shrink()))),
-                    "call-half": (0.65, Received(CALL_HALF)),
+                    "x2": (0.28, d.Shrink(kernels=("bicubic", "bicubic", "bilinear"))),
+                    "blur-x2": (0.14, d.Compose((_WIDE_BLUR, d.Shrink()))),
+                    "call-half": (0.58, Received(CALL_HALF)),
                 }
             ),
             ("x2", "received-half"),
@@ -203,7 +212,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
 
 # How often the experts for enlarged frames are shown each kind of `keen`; `call-full` is the second experts'.
 ENLARGED_SHARES = {
-    "clean": 0.02, "r1": 0.20, "r2": 0.26, "r3": 0.12, "r4": 0.05, "call-small": 0.16, "call-webcam": 0.19,
+    "clean": 0.02, "r1": 0.28, "r2": 0.22, "r3": 0.11, "r4": 0.05, "call-small": 0.14, "call-webcam": 0.18,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from keenframe_train.evaluate.tables import clips_table, stills_table
 from keenframe_train.files import write_text
 from keenframe_train.progress import progress
 
-KINDS = ("r1", "r2", "r3", "r4", "r5", "call-half", "call-full", "clean")
+KINDS = ("r1", "r1-opencv", "r2", "r3", "r4", "r5", "call-half", "call-full", "clean")
 X2_KINDS = ("x2", "received-half")
 BEGIN = "<!-- results:begin (written by keenframe-train evaluate; do not edit by hand) -->"
 END = "<!-- results:end -->"
@@ -55,8 +55,8 @@ def write_report(
     parts = [
         f"Luma of {pictures.summary['pictures']} validation pictures, BT.601 limited range; PSNR with peak 255, SSIM "
         f"with the Gaussian window; means over pictures. {about['machine']}, {versions}. Rows: R1-R5 the five source "
-        "systems' degradations, `call-half` a call sent at half size and enlarged by the viewer, `call-full` one sent "
-        "at full size, `clean` the pristine picture itself.\n"
+        "systems' degradations (`r1-opencv`: R1 with kernels that alias), `call-half` a call sent at half size and "
+        "enlarged by the viewer, `call-full` one sent at full size, `clean` the pristine picture itself.\n"
     ]
     found = pictures.summary["results"]
     for model, spec in pictures.specs.items():

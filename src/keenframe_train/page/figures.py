@@ -6,7 +6,7 @@ from keenframe.evaluate.svg import bars, strips
 from keenframe_train.page.sources import Sources
 
 KEEN = "keen-int8"
-PRESETS = ("r1", "r2", "r3", "r4", "r5", "call-half", "call-full")
+PRESETS = ("r1", "r1-opencv", "r2", "r3", "r4", "r5", "call-half", "call-full")
 _WIDTH = 780
 
 
