@@ -15,7 +15,7 @@ RECIPE = Recipe(
     losses={"rmse": 0.5, "root-rmse": 0.5},
     mix="keen-full",
     bank="keen-full",
-    bank_items=20_000,
+    bank_items=14_000,
     steps=40_000,
     description="Takes codec damage off call frames of full size",
 )

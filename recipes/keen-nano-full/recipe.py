@@ -14,11 +14,10 @@ RECIPE = Recipe(
     network=NetworkSpec("keen", {"scale": 1, "head": 16, "trunk": 32, "blocks": 3, "embedding": 32}),
     # As keen-full: between the two heavy frames are learnt and light ones are not harmed.
     losses={"rmse": 0.5, "root-rmse": 0.5},
-    mix="keen",
-    bank="keen",
-    bank_items=16_000,
+    mix="keen-full",
+    bank="keen-full",
+    bank_items=14_000,
     steps=30_000,
     rate=1e-3,
-    shares={"call-full": 0.95, "clean": 0.05},
     description="Takes codec damage off call frames of full size, in a third of keen's time",
 )

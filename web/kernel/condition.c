@@ -2,8 +2,8 @@
  * keenframe.condition, .conditioning and .routing. */
 #include "keen.h"
 
-enum { EDGE = 8, BANDS = 64, BLOCKS_LOOKED_AT = 4096, INTERVAL = 8 };
-static const float FLOOR = 0.5f, WEIGHT = 0.3f, CUT = 0.5f, MARGIN = 0.25f;
+enum { EDGE = 8, BANDS = 64, BLOCKS_LOOKED_AT = 4096, INTERVAL = 4 };
+static const float FLOOR = 0.5f, WEIGHT = 0.7f, CUT = 0.5f, MARGIN = 0.25f;
 
 static float basis[BANDS];
 static float value[CONDITION];

@@ -54,7 +54,7 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option(help="Also write the INT8 file.")] = True,
     frames: Annotated[int, typer.Option(min=1, help="Calibration frames.")] = 96,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each bank that the rule is fitted on.")] = 4000,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each bank that the rule is fitted on.")] = 5000,
     version: Annotated[str, typer.Option(help="Version in the model's card.")] = "1",
     training_data: Annotated[str, typer.Option(help="Named in the model's card.")] = "",
 ) -> None:

@@ -33,9 +33,9 @@ from keenframe_train.progress import progress
 
 # A single layer cannot tell a soft screen from a compressed one; eight units between can, and more do no better. The
 # decay keeps the rule from knowing its pairs too well (docs/log.md).
-UNITS, DECAY = 8, 1e-2
+UNITS, DECAY = 8, 3e-3
 # What the wrong expert does to a frame of full size is seen as damage; what is not won on an enlarged one is not seen.
-HARM = 2.0
+HARM = 3.0
 # Pictures on which two experts agree within this say nothing about which to take.
 TIE = 0.01
 
