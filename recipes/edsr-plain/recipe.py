@@ -47,8 +47,8 @@ BUDGETS = {
         student={"steps": 2_400, "rate": 1e-3, **QUICK},
     ),
     "alone": Budget(
-        "the student alone, a quarter of an hour of one core with bfloat16", alone=True, bank_items=4_000, bank_size=192,
-        student={**QUICK, "batch": 8, "patch": 48, "steps": 3_000, "rate": 2e-3},
+        "the student alone, an hour of one core with bfloat16", alone=True, bank_items=8_000, bank_size=192,
+        student={**QUICK, "batch": 8, "patch": 48, "steps": 12_000, "rate": 2e-3},
     ),
     "report": Budget(
         "the report's teacher, rate, batch and epochs; days on two cores, an hour or two on a data-centre GPU",
