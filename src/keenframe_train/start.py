@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from keenframe.engines.cpu import has_bf16
+from keenframe.engines.cpu import fast_bf16
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
 from keenframe_train.importance import importance
@@ -107,7 +107,7 @@ def inherit(model: nn.Module, teacher: nn.Module, recipe: Recipe, bank: Bank) ->
 
 
 def default_precision() -> str:
-    """bf16 where the hardware multiplies it, else float32."""
+    """bf16 where the hardware is faster in it, else float32."""
     if torch.cuda.is_available():
         return "bf16-mixed"
-    return "bf16-mixed" if has_bf16() else "32-true"
+    return "bf16-mixed" if fast_bf16() else "32-true"

@@ -33,6 +33,24 @@ def test_int8_is_fast_where_the_processor_multiplies_bytes(
     cpu.instruction_sets.cache_clear()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/cpuinfo")
+@pytest.mark.parametrize(
+    ("vendor", "flags", "fast"),
+    [
+        ("AuthenticAMD", "avx512f avx512_bf16", True),
+        ("GenuineIntel", "avx512f avx512_bf16", False),
+        ("GenuineIntel", "avx512f avx512_bf16 amx_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+    ],
+)
+def test_bfloat16_is_taken_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, flags: str, fast: bool
+) -> None:
+    monkeypatch.setattr(cpu, "_cpuinfo", lambda: (f"vendor_id\t: {vendor}", f"flags\t\t: {flags}"))
+    assert cpu.fast_bf16() is fast
+    cpu.instruction_sets.cache_clear()
+
+
 def test_this_machine_has_a_name_and_cores() -> None:
     assert cpu.cpu_name()
     assert cpu.usable_cores() >= 1

@@ -13,7 +13,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from keenframe.engines.base import Engine, Variant
-from keenframe.engines.cpu import has_bf16
+from keenframe.engines.cpu import fast_bf16
 from keenframe.errors import EngineError, ModelError
 from keenframe.steady import Past
 from keenframe.zoo.spec import ModelSpec
@@ -39,8 +39,9 @@ class _Request:
 class OpenVinoEngine(Engine[_Request]):
     """One model on one OpenVINO device.
 
-    precision: "f32", or "bf16" to let float layers run in bfloat16 where the processor has it: float models twice
-    as fast, and off by up to a few code values. None takes bf16 for INT8 models where the processor has it.
+    precision: "f32", or "bf16" to let float layers run in bfloat16 where the processor has it: float models up to
+    twice as fast, and off by up to a few code values. None takes bf16 for INT8 models where the processor is faster in
+    it (`cpu.fast_bf16`).
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class OpenVinoEngine(Engine[_Request]):
         default = precision is None
         if precision is None:
             # What an INT8 network leaves in float is small, and its result the same to the last 0.02 dB.
-            precision = "bf16" if spec.precision == "int8" and has_bf16() else "f32"
+            precision = "bf16" if spec.precision == "int8" and fast_bf16() else "f32"
         if device != "cpu":
             self.name = f"openvino:{device}"
         else:

@@ -30,7 +30,7 @@ WINDOWS, WINDOW = 4, 256  # validation windows of each category and kind, and th
 
 
 def launched(precision: str, device: str = "auto", devices: str = "auto", nodes: int = 1) -> Fabric:
-    """Fabric, started on all processes. precision "auto" takes bfloat16 where the processor or GPU multiplies it.
+    """Fabric, started on all processes. precision "auto" takes bfloat16 where the processor or GPU is faster in it.
 
     Raises TrainError for what it does not know or this machine does not have.
     """
