@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import runpy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -189,6 +189,50 @@ class Recipe:
             return Recipe(network=NetworkSpec(**network), teachers=teachers, taps=taps, **values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TrainError(f"no recipe of this or an earlier version: {error}") from error
+
+
+# Values that `changed` may set. What a run is of (network, teachers, name) is the recipe file's business.
+_SETTABLE = {
+    "losses": dict, "distill": dict, "inherit": bool, "mix": str, "bank_items": int, "bank_size": int,
+    "jitter": float, "shares": (dict, type(None)), "light": float, "batch": int, "patch": int, "steps": int,
+    "optimizer": str, "rate": float, "weight_decay": float, "schedule": str, "final_rate": float, "factor": float,
+    "step_every": int, "patience": int, "warmup": int, "clip": float, "ema": float,
+    "early_stopping": (int, type(None)), "seed": int, "validate_every": int, "save_every": int,
+}  # fmt: skip
+
+
+def changed(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """The recipe with fields set anew, each "field=value"; value: JSON, and where it is none the text itself.
+
+    Raises TrainError for a field that does not exist or may not be set, and a value of another type than the field's.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        expected = _SETTABLE.get(name)
+        if not equals or expected is None:
+            raise TrainError(
+                f"cannot set '{assignment}'; expected FIELD=VALUE with one of {', '.join(sorted(_SETTABLE))}"
+            )
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if expected is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        # A bool is an int to Python, and to nobody who sets `batch`.
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+            kinds = expected if isinstance(expected, tuple) else (expected,)
+            words = " or ".join("null" if kind is type(None) else _JSON_WORDS[kind] for kind in kinds)
+            raise TrainError(f"cannot set '{assignment}': {name} is {words}")
+        values[name] = value
+    return dataclasses.replace(recipe, **values)
+
+
+_JSON_WORDS = {
+    dict: 'an object such as {"r2": 1.0}', bool: "true or false", str: "a word", int: "a whole number",
+    float: "a number",
+}  # fmt: skip
 
 
 def epoch_steps(pairs: int, batch: int) -> int:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.cli import app, main
 from keenframe_train.data.codecs import luma_frame
 from keenframe_train.evaluate.report import BEGIN, END
+from keenframe_train.recipe import Recipe
 
 from .conftest import drawing, picture
 
@@ -46,8 +48,20 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     done = run("fit", "recipe.py", "--data", str(data), "--precision", "32-true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with drawing():
-        done = run("fit", "recipe.py", "--data", str(data), "--control", "--steps", "1", cwd=tmp_path)
+        done = run(
+            "fit",
+            "recipe.py",
+            "--data",
+            str(data),
+            "--control",
+            "--steps",
+            "1",
+            "--set",
+            "rate=3e-4",
+            cwd=tmp_path,
+        )
     assert done.returncode == 0, done.stderr
+    assert Recipe.from_json(load_checkpoint(tmp_path / "runs/tiny-control/best.pt")["recipe"]).rate == 3e-4
     assert (tmp_path / "runs/tiny-control/training.png").exists() and len(
         list((tmp_path / "banks").iterdir())
     ) == 1
@@ -72,6 +86,7 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["fit", "nope", "--data", "."], "no recipe 'nope'"),
+        (["fit", "keen", "--data", ".", "--set", "speed=1"], "cannot set 'speed=1'"),
         (["bank", "keen", "--data", "missing"], "data folder 'missing' does not exist"),
         (
             ["reproduce", "keen", "--data", ".", "--precision", "f7"],

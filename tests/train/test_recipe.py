@@ -6,7 +6,7 @@ import json
 import pytest
 
 from keenframe_train.errors import TrainError
-from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec, epoch_steps
+from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec, changed, epoch_steps
 from keenframe_train.schedule import Standing, learning_rate
 
 DISTILLED = Recipe(
@@ -128,3 +128,40 @@ def test_plateaus_let_the_rate_fall_and_end_the_run() -> None:
     assert [rate for rate, _ in seen] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 0.3]
     assert [done for _, done in seen] == [False] * 6 + [True]
     assert Standing(**standing.to_dict()) == standing
+
+
+def test_values_can_be_set_without_another_recipe_file() -> None:
+    told = changed(
+        DISTILLED,
+        [
+            "rate=3e-4",
+            "clip=0",
+            "batch=8",
+            'shares={"r1": 0.5}',
+            "early_stopping=3",
+            "schedule=step",
+            "inherit=false",
+        ],
+    )
+    assert (told.rate, told.clip, told.batch, told.early_stopping) == (3e-4, 0.0, 8, 3)
+    assert (told.shares, told.schedule, told.name) == ({"r1": 0.5}, "step", DISTILLED.name)
+    assert changed(told, ["shares=null"]).shares is None
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("rate", "expected FIELD=VALUE with one of bank_items"),
+        ("speed=3", "expected FIELD=VALUE with one of bank_items"),
+        ("name=x", "expected FIELD=VALUE with one of bank_items"),
+        ("batch=8.5", "batch is a whole number"),
+        ("batch=true", "batch is a whole number"),
+        ("rate=fast", "rate is a number"),
+        ("shares=3", "shares is an object such as .* or null"),
+        ("steps=0", "steps is 0; expected 1 or more"),
+        ("schedule=linear", "schedule is 'linear'; known: constant"),
+    ],
+)
+def test_what_cannot_be_set_is_told(assignment: str, message: str) -> None:
+    with pytest.raises(TrainError, match=message):
+        changed(DISTILLED, [assignment])

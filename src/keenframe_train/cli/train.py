@@ -73,6 +73,14 @@ def fit(
     folder: Annotated[Path | None, typer.Option("--bank", help="Folder of pairs [banks/NAME].")] = None,
     items: Annotated[int | None, typer.Option(min=1, help="Pairs in the bank [the recipe's].")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps [the recipe's].")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Another value of the recipe's, as often as there are any: rate=3e-4, 'shares={\"r1\": 1}'.",
+        ),
+    ] = None,
     control: Annotated[
         bool, typer.Option("--control", help="The same run without its teachers, as NAME-control.")
     ] = False,
@@ -96,9 +104,9 @@ def fit(
 ) -> None:
     """Train a recipe; makes its bank when there is none, and resumes an interrupted run exactly."""
     from keenframe_train.loop import fit as run_fit
-    from keenframe_train.recipe import load_recipe
+    from keenframe_train.recipe import changed, load_recipe
 
-    loaded = load_recipe(recipe)
+    loaded = changed(load_recipe(recipe), changes or [])
     if control:
         loaded = loaded.control()
     if steps is not None:
