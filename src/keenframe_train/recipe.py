@@ -192,7 +192,7 @@ class Recipe:
 
 
 # Values that `changed` may set. What a run is of (network, teachers, name) is the recipe file's business.
-_SETTABLE = {
+_SETTABLE: Mapping[str, type | tuple[type, ...]] = {
     "losses": dict, "distill": dict, "inherit": bool, "mix": str, "bank_items": int, "bank_size": int,
     "jitter": float, "shares": (dict, type(None)), "light": float, "batch": int, "patch": int, "steps": int,
     "optimizer": str, "rate": float, "weight_decay": float, "schedule": str, "final_rate": float, "factor": float,

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from keenframe_train.errors import TrainError
 from keenframe_train.nets.bands import FromBands, ToBands
 from keenframe_train.nets.nafnet import ChannelNorm
-from keenframe_train.nets.network import Network, padded, parameters
+from keenframe_train.nets.network import Network, conv, padded, parameters, whiten
 from keenframe_train.nets.registry import NETWORKS, build
+from keenframe_train.nets.students import LightStudent
 
 TINY: dict[str, dict[str, Any]] = {
     "edsr": {"features": 8, "blocks": 2},
@@ -263,3 +264,32 @@ def test_registry_builds_all() -> None:
 def test_what_is_refused(name: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(TrainError, match=said):
         build(name, **options)
+
+
+def test_a_whitened_layer_hears_small_differences_as_loudly_as_large_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    smooth = F.avg_pool2d(torch.rand(4, 3, 132, 132, generator=generator), 5, 1).clamp(
+        0, 1
+    )  # neighbours alike
+    plain, layer = conv(3, 48), conv(3, 48)
+    whiten(layer, smooth)
+
+    @torch.no_grad()
+    def spread(output: torch.Tensor) -> torch.Tensor:
+        values = output[..., 1:-1, 1:-1].permute(1, 0, 2, 3).flatten(1)
+        return torch.linalg.eigvalsh(torch.cov(values))[-27:].clamp_min(0).sqrt()
+
+    heard = spread(layer(smooth))
+    assert float(heard.min() / heard.max()) > 0.8 > 0.1 > float((s := spread(plain(smooth))).min() / s.max())
+    assert layer(smooth)[..., 1:-1, 1:-1].mean().item() == pytest.approx(0, abs=1e-3)
+    narrow = conv(3, 8, bias=False)
+    whiten(narrow, smooth)
+    assert narrow.weight.isfinite().all()
+
+
+def test_the_light_student_starts_whitened() -> None:
+    network, pictures = LightStudent(features=8, blocks=1), torch.rand(2, 3, 32, 32)
+    before = network.head[0].weight.clone()
+    network.calibrate(pictures, pictures, torch.zeros(2, 128))
+    assert not torch.equal(network.head[0].weight, before)
+    torch.testing.assert_close(network.eval()(pictures), pictures)  # and still as the identity

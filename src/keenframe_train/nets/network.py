@@ -144,6 +144,31 @@ def spread(name: str, count: int, most: int = 4) -> tuple[str, ...]:
     return tuple(f"{name}.{(index + 1) * count // picks - 1}" for index in range(picks))
 
 
+@torch.no_grad()
+def whiten(layer: nn.Conv2d, pictures: Tensor, noise: float = 1e-3) -> None:
+    """First weights for a network's first convolution: what it sees of pictures, decorrelated and of unit size.
+
+    Neighbouring pixels are nearly equal, and all that a restorer is to change lies in their small differences, a
+    hundredth of what an ordinary start hears. So the weights are the principal components of the pictures' patches,
+    each over its own deviation (PCA whitening; LeCun et al. 1998, "Efficient BackProp"), turned at random among the
+    layer's outputs; the bias takes the mean away. A start, no layer: every weight goes on learning.
+
+    pictures: (N, C, H, W) in 0-1. noise: deviation below which a component is taken for noise and not raised further.
+    """
+    patches = (
+        F.unfold(pictures.float(), layer.kernel_size).transpose(1, 2).reshape(-1, layer.weight[0].numel())
+    )
+    power, components = torch.linalg.eigh(torch.cov(patches.T))
+    whitened = components.T / (power.clamp_min(0) + noise**2).sqrt()[:, None]
+    larger = torch.randn(max(layer.out_channels, len(whitened)), max(layer.out_channels, len(whitened)))
+    turn = torch.linalg.qr(larger)[0][: layer.out_channels, : len(whitened)]
+    weight = turn @ whitened
+    weight /= (patches @ weight.T).std()
+    layer.weight.copy_(weight.reshape(layer.weight.shape))
+    if layer.bias is not None:
+        layer.bias.copy_(-weight @ patches.mean(0))
+
+
 def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Refuse a value that is not among those allowed; True is not 1 here."""
     if not any(value == option and type(value) is type(option) for option in allowed):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from keenframe_train.nets.edsr import ResidualBlock
-from keenframe_train.nets.network import Network, at_least_one, conv, kaiming, spread
+from keenframe_train.nets.network import Network, at_least_one, conv, kaiming, spread, whiten
 from keenframe_train.nets.rrdbnet import RRDBNet
 
 
@@ -64,6 +64,10 @@ class LightStudent(Network):
         self.narrow = conv(features, half)
         self.tail = self.last(conv(half, channels))
         self.taps = spread("blocks", blocks)
+
+    def calibrate(self, degraded: Tensor, pristine: Tensor, conditions: Tensor) -> None:
+        # Ten times as fast: 300 steps have what took 3,000 from an ordinary start (docs/log.md).
+        whiten(self.head[0], degraded)
 
     def body(self, x: Tensor) -> Tensor:
         output: Tensor = self.tail(self.narrow(self.blocks(self.head(x))))
