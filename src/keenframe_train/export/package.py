@@ -19,6 +19,7 @@ from keenframe.metrics import psnr
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
+from keenframe_train.export.head import eight_bit_head
 from keenframe_train.export.onnx_file import (
     Parity,
     check_parity,
@@ -289,7 +290,7 @@ def export_model(
             if rounded is None:
                 small = halve_weights(quantize(graph, calibration, keep_float))
             else:
-                small = halve_weights(store_int8(to_graph(load_rounded(rounded))))
+                small = halve_weights(eight_bit_head(store_int8(to_graph(load_rounded(rounded)))))
             write_model(trial, small, int8_spec)
             changes = {kind: value - reference[kind] for kind, value in mean_psnr(trial, samples).items()}
             if min(changes.values()) >= -INT8_LOSS_LIMIT:
