@@ -23,7 +23,7 @@ from openvino import opset13 as opset
 
 from benchmarks.machine import describe
 from keenframe.cli.bench import make_frame, parse_size
-from keenframe.engines.cpu import has_bf16
+from keenframe.engines.cpu import fast_bf16
 from keenframe.engines.openvino import OpenVinoEngine
 from keenframe.media.files import write_text
 from keenframe.pixels import copy_padded
@@ -180,7 +180,7 @@ def roofline(
     """Measure the processor's peaks and what share of them each layer of a model reaches."""
     width, height = parse_size(size)
     layers, time_ms = profile(model, width, height, threads, frames)
-    wanted = [p for p in PRECISIONS if p != "bf16" or has_bf16()]
+    wanted = [p for p in PRECISIONS if p != "bf16" or fast_bf16()]
     peaks = {precision: measure_peak(precision, threads, seconds) for precision in wanted}
     result = report(layers, time_ms, peaks)
     out.parent.mkdir(parents=True, exist_ok=True)
