@@ -32,7 +32,8 @@ class Budget:
     windows, window: validation windows of each category while training, and their edge. evaluation_window: the middle
     window that the final comparison takes; None: whole pictures, or what the degradation's report says.
     alone: the control is the only run, trained longer, where hours for three are not to be had: what the network can
-    do, and nothing about its teacher.
+    do, and nothing about its teacher. then: fields of its second run, `tuned`, which starts from the best weights of
+    the first; none: there is no second one.
     """
 
     cost: str
@@ -45,6 +46,7 @@ class Budget:
     window: int = 256
     evaluation_window: int | None = None
     alone: bool = False
+    then: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,12 @@ class Plan:
 
     @property
     def own(self) -> str:
-        """The run that the budget is about: the distilled student, or its control where that is trained alone."""
-        return "student" if "student" in self.runs else "control"
+        """The run that the budget is about, its last: the distilled student, or a student alone at its end."""
+        return list(self.runs)[-1]
+
+    def start(self, name: str) -> str | None:
+        """The run whose best weights another one starts from."""
+        return "control" if name == "tuned" else None
 
 
 def load_experiment(name_or_path: str) -> Experiment:
@@ -156,7 +162,10 @@ def make_plan(
         return _without_perceptual(dataclasses.replace(recipe, **fields), notes)
 
     if chosen.alone:
-        runs = {"control": adapt(experiment.recipe, chosen.student, steps).control()}
+        control = adapt(experiment.recipe, chosen.student, steps).control()
+        runs = {"control": control}
+        if chosen.then:
+            runs["tuned"] = dataclasses.replace(control, **chosen.then)
     else:
         teacher = adapt(experiment.teacher, chosen.teacher, steps_teacher)
         teachers = (TeacherSpec(teacher.network, str(folder / "teacher" / "best.pt")),)

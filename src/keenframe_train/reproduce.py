@@ -1,6 +1,6 @@
 """One source system from pictures to a table: bank, teacher, control, distilled student, comparison.
 
-Everything lies in one folder: teacher/, control/ and student/ (runs of `loop.fit`, as many as the budget has),
+Everything lies in one folder: teacher/, control/ and student/, or control/ and tuned/ (runs of `loop.fit`),
 scores.jsonl, results.json, results.csv, table.md, gains.png and before-after-KIND.png. Each stage is skipped when it is
 finished and goes on where it was interrupted.
 """
@@ -89,7 +89,9 @@ def reproduce(
             fabric.print(f"{name}: finished before")
             continue
         fabric.print(f"{name}: {recipe.network.name}, {recipe.steps:,} steps")
-        fit(recipe, pairs(), windows(), out / name, fabric=fabric, workers=workers)
+        before = plan.start(name)
+        start = None if before is None else out / before / "best.pt"
+        fit(recipe, pairs(), windows(), out / name, fabric=fabric, start=start, workers=workers)
     results: Results = {}
     if fabric.is_global_zero:
         files = first_of_each(held_out, limit)

@@ -49,7 +49,8 @@ def test_a_recipe_is_whole(name: str, tmp_path: Path) -> None:
     assert experiment.name == name and experiment.budgets.keys() >= {"smoke", "cpu"}
     for budget, about in experiment.budgets.items():
         runs = make_plan(experiment, budget, tmp_path).runs
-        assert tuple(runs) == (("control",) if about.alone else RUNS) and about.cost
+        alone = ("control", "tuned") if about.then else ("control",)
+        assert tuple(runs) == (alone if about.alone else RUNS) and about.cost
         control = runs["control"]
         assert control.teachers == () and {run.bank_name for run in runs.values()} == {name}
         if about.alone:
@@ -136,7 +137,9 @@ def test_interrupted_continued_done_once(data: Path, tmp_path: Path, monkeypatch
 
 def test_a_student_alone(data: Path, tmp_path: Path) -> None:
     experiment = load_experiment("edsr-plain")
-    alone = dataclasses.replace(experiment.budgets["smoke"], alone=True)
+    alone = dataclasses.replace(
+        experiment.budgets["smoke"], alone=True, then={"steps": 2, "validate_every": 2, "rate": 1e-5}
+    )
     experiment = dataclasses.replace(experiment, budgets={**experiment.budgets, "alone": alone})
     readme, out, models = tmp_path / "README.md", tmp_path / "out", tmp_path / "models"
     begin, end = section(make_plan(experiment, "alone", out))
@@ -145,14 +148,17 @@ def test_a_student_alone(data: Path, tmp_path: Path) -> None:
         experiment, data, out, budget="alone", limit=1, readme=readme, models=models, bank=tmp_path / "bank",
         fabric=cpu(), workers=1,
     )  # fmt: skip
-    assert results["own"] == "control" and list(results["networks"]) == ["control"]
-    assert list(results["quality"]["r1"]["all"]) == ["input", "bicubic", "unsharp mask", "control"]
+    assert results["own"] == "tuned" and list(results["networks"]) == ["control", "tuned"]
+    assert list(results["quality"]["r1"]["all"]) == ["input", "bicubic", "unsharp mask", "control", "tuned"]
     text = readme.read_text()
-    assert "of three" in text and "old" not in text and "| **control** |" in text
+    assert "of three" in text and "old" not in text and "| **tuned** |" in text
     assert "Distilled student" not in text
     # The report's figures of its student stand beside those of the one that there is.
     assert "| student parameters | 372,803 | " in text and "| teacher ms | 350 | — |" in text
     assert not (out / "student").exists() and not (out / "teacher").exists()
+    first, second = (load_checkpoint(out / name / "best.pt")["ema"] for name in ("control", "tuned"))
+    # Two steps of next to nothing from where the first one ended.
+    assert max(float((first[key] - second[key]).abs().max()) for key in first) < 1e-3
     assert {path.name for path in out.iterdir()} >= {"gains.png", "before-after-r1.png", "results.json"}
     assert (models / "edsr-plain.onnx").exists()
     folders = [default_folder(load_experiment("edsr-plain"), b).name for b in ("cpu", "alone", "huge")]

@@ -29,6 +29,7 @@ COLORS = {
     "bicubic": "#c9cdd2",
     "unsharp mask": "#7f8c8d",
     "control": "#e69f00",
+    "tuned": "#0072b2",
     "student": "#0072b2",
     "teacher": "#009e73",
 }
