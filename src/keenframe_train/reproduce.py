@@ -99,7 +99,12 @@ def reproduce(
         if readme is not None:
             insert_section(readme, (out / "table.md").read_text(), *section(plan))
         if models is not None:
-            made = ship(plan.runs[plan.own], results, plan.own, out, models, pairs(), windows())
+            recipe = plan.runs[plan.own]
+            source = (
+                f"{len(training):,} pictures of '{data.name}', "
+                f"degraded by keenframe_train.data.presets.MIXES['{recipe.mix}']"
+            )
+            made = ship(recipe, results, plan.own, out, models, pairs(), windows(), source)
             fabric.print(
                 "wrote " + ", ".join(f"{path} ({path.stat().st_size / 1e3:.0f} kB)" for path in made)
             )

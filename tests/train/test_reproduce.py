@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from PIL import Image
 from typer.testing import CliRunner
 
+from keenframe.zoo.store import read_spec
 from keenframe_train import reproduce as module
 from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.cli import app
@@ -160,7 +161,7 @@ def test_a_student_alone(data: Path, tmp_path: Path) -> None:
     # Two steps of next to nothing from where the first one ended.
     assert max(float((first[key] - second[key]).abs().max()) for key in first) < 1e-3
     assert {path.name for path in out.iterdir()} >= {"gains.png", "before-after-r1.png", "results.json"}
-    assert (models / "edsr-plain.onnx").exists()
+    assert read_spec(models / "edsr-plain.onnx").training_data.endswith("MIXES['r1']")
     folders = [default_folder(load_experiment("edsr-plain"), b).name for b in ("cpu", "alone", "huge")]
     assert folders == ["edsr-plain", "edsr-plain-alone", "edsr-plain"]
 

@@ -32,11 +32,12 @@ def ship(
     models: Path,
     bank: Bank,
     samples: Sequence[Sample],
+    training_data: str,
 ) -> list[Path]:
     """Write NAME.onnx and NAME-int8.onnx of an RGB student into the folder `models`; gives the files.
 
     own: the run of that student, a folder below `folder`. bank: pairs for INT8's ranges. samples: on which parity and
-    INT8's loss are measured.
+    INT8's loss are measured. training_data: as the model's card names it.
     Raises TrainError for a luma network, which `keenframe-train export` writes, and as `export.plain` does.
     """
     check_color(recipe, folder / own)
@@ -46,7 +47,7 @@ def ship(
     kind = next(iter(results["quality"]))
     done = export_plain(
         load_any(folder / own)[0], models, results["recipe"], samples,
-        description=recipe.description, recipe=recipe.to_card(),
+        description=recipe.description, recipe=recipe.to_card(), training_data=training_data,
         measured={"validation": results["quality"][kind][ALL][own], "budget": results["budget"]},
         calibration=bank.calibration(PAIRS),
     )  # fmt: skip
