@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import onnx
@@ -57,8 +56,7 @@ def checked(done: Conversion) -> dict[str, parity.Written]:
             assert item.difference is not None and item.difference <= 1e-4
         else:
             assert item.int8_to_float is not None and item.int8_to_float > 45
-            # Of two small pictures; `convert` refuses 0.1 dB of either.
-            assert fmean(item.int8_change.values()) >= -0.05
+            assert min(item.int8_change.values()) >= -0.05
     return found
 
 
