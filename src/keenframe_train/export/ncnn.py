@@ -132,8 +132,8 @@ class _Writer:
         # Depthwise layers want one step for each channel's input, which the runtime's files do not have. ncnn's range
         # is symmetric, so its steps are up to twice as coarse: a 1x1 kernel is too little work to be worth them, and
         # the first block's input and the last layer's lose most by them (0.12 dB together with the rest, 0.03 without).
-        # The head reads pixels, whose 256 codes 255 levels do not hold exactly; with its rounded weights the second layers
-        # of two blocks are too much (0.08 dB, 0.04 without).
+        # The head reads pixels, whose 256 codes 255 levels do not hold exactly; with rounded weights the second
+        # layers of two blocks are too much (0.08 dB, 0.04 without).
         coarse = name.startswith(("head.", "first.0.", "second.0.", "second.1.", "tail."))
         alone = levels is not None and (levels.values.shape[2:] == (1, 1) or coarse)
         int8 = levels is not None and rounding is not None and groups == 1 and not alone
