@@ -47,7 +47,9 @@ BUDGETS = {
     "alone": Budget(
         "the student alone, 20 minutes of one core; each patch's RMSE is its loss, no colour jitter", alone=True,
         bank_items=8_000, bank_size=192,
-        student={**QUICK, "steps": 4_000, "rate": 1e-3, "losses": {"rmse": 1.0}, "jitter": 0.0},
+        student={
+            **QUICK, "steps": 8_000, "optimizer": "muon", "rate": 3e-3, "losses": {"rmse": 1.0}, "jitter": 0.0,
+        },
     ),
     "report": Budget(
         "the report's rate, batch and 63 epochs; days on two cores, an hour or two on a data-centre GPU",

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from keenframe_train.errors import TrainError
 
 Color = Literal["luma", "rgb"]
-Optimizer = Literal["adam", "adamw"]
+Optimizer = Literal["adam", "adamw", "muon"]
 Schedule = Literal["constant", "plateau", "step", "cosine"]
 
 

@@ -13,6 +13,7 @@ from keenframe.engines.cpu import fast_bf16
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
 from keenframe_train.importance import importance
+from keenframe_train.muon import Muon
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.resize import can_widen, narrowed, widen
 from keenframe_train.recipe import Recipe
@@ -45,7 +46,9 @@ def check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> N
 
 
 def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015), or AdamW with the recipe's weight decay (Loshchilov and Hutter 2019)."""
+    """Adam (Kingma and Ba 2015), or AdamW with the recipe's weight decay (Loshchilov and Hutter 2019), or `Muon`."""
+    if recipe.optimizer == "muon":
+        return Muon(parameters, recipe.rate, recipe.weight_decay)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, recipe.rate)
     return torch.optim.AdamW(parameters, recipe.rate, weight_decay=recipe.weight_decay)
