@@ -26,7 +26,7 @@ RECIPE = Recipe(
 )
 
 TINY = {"steps": 4, "batch": 2, "patch": 48, "warmup": 1, "early_stopping": None}
-QUICK = {"patch": 96, "batch": 4, "warmup": 100, "early_stopping": None}
+QUICK = {"patch": 96, "batch": 4, "warmup": 100, "early_stopping": None, "optimizer": "muon"}
 SMALL = {"width": 32, "encoder": [1, 1, 2], "middle": 2, "decoder": [1, 1, 1], "unshuffle": 2}
 BUDGETS = {
     "smoke": Budget(

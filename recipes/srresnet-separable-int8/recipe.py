@@ -30,6 +30,7 @@ RECIPE = Recipe(
 )
 
 TINY = {"steps": 4, "batch": 2, "patch": 48, "warmup": 1}
+QUICK = {"batch": 8, "optimizer": "muon", "rate": 1e-3}
 BUDGETS = {
     "smoke": Budget(
         "seconds, to see that everything runs",
@@ -42,9 +43,9 @@ BUDGETS = {
         bank_items=4_000, bank_size=192,
         teacher={
             "network": NetworkSpec("srresnet", {"features": 64, "blocks": 16, "unshuffle": 4}),
-            "steps": 800, "batch": 8,
+            "steps": 800, **QUICK,
         },
-        student={"steps": 2_000, "batch": 8},
+        student={"steps": 2_000, **QUICK},
     ),
     "report": Budget(
         "SRResNet at full resolution and 100,000 steps, as the report states no budget; hours on a data-centre GPU",

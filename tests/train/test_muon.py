@@ -37,7 +37,7 @@ def test_every_direction_becomes_about_as_long() -> None:
     assert torch.equal(orthogonal(torch.zeros(9, 9)), torch.zeros(9, 9))
 
 
-def test_kernels_take_orthogonal_steps_of_adams_size() -> None:
+def test_kernels_take_orthogonal_steps_of_a_stated_size() -> None:
     net = network()
     before = copy.deepcopy(net)
     learn(net, Muon(net.parameters(), 1e-3), 1)
@@ -46,7 +46,7 @@ def test_kernels_take_orthogonal_steps_of_adams_size() -> None:
         lengths = singular(step)
         # A direction that the gradient hardly knows may stay short.
         assert lengths.max() / lengths.quantile(0.1) < 2
-        assert 0.12e-3 < step.square().mean().sqrt() < 0.25e-3
+        assert 0.5e-3 < step.square().mean().sqrt() < 1e-3
 
 
 def test_what_is_no_matrix_is_left_to_adamw() -> None:
