@@ -55,7 +55,8 @@ class Recipe:
 
     batch x patch x patch output pixels a step, over all processes. steps at learning rate `rate` after `warmup` linear
     steps; schedule: "cosine" falls to `final_rate` at the last step, "step" takes `factor` every `step_every` steps,
-    "plateau" takes `factor` after `patience` validations without gain, "constant" stays. weight_decay is AdamW's.
+    "plateau" takes `factor` after `patience` validations without gain, "constant" stays. optimizer: "adam", "adamw" or
+    "muon" (`muon.Muon`, AdamW for what is no matrix); weight_decay is the latter two's.
     clip: largest gradient norm, 0 for none. ema: decay of the averaged weights, 0 for none.
     early_stopping: validations without gain after which the run ends; None: never. validate_every, save_every: steps
     (`epoch_steps` for reports that count epochs).
