@@ -142,7 +142,7 @@ def make_plan(
 ) -> Plan:
     """The runs of a budget below `folder` (folder/teacher, folder/control, folder/student).
 
-    steps: of control and student, steps_teacher: of the teacher, instead of the budget's.
+    steps: of control, student and a second run, steps_teacher: of the teacher, instead of the budget's.
     Raises TrainError for an unknown budget.
     """
     if budget not in experiment.budgets:
@@ -165,7 +165,7 @@ def make_plan(
         control = adapt(experiment.recipe, chosen.student, steps).control()
         runs = {"control": control}
         if chosen.then:
-            runs["tuned"] = dataclasses.replace(control, **chosen.then)
+            runs["tuned"] = adapt(experiment.recipe, {**chosen.student, **chosen.then}, steps).control()
     else:
         teacher = adapt(experiment.teacher, chosen.teacher, steps_teacher)
         teachers = (TeacherSpec(teacher.network, str(folder / "teacher" / "best.pt")),)

@@ -138,12 +138,11 @@ def test_interrupted_continued_done_once(data: Path, tmp_path: Path, monkeypatch
 
 def test_a_student_alone(data: Path, tmp_path: Path) -> None:
     experiment = load_experiment("edsr-plain")
-    alone = dataclasses.replace(
-        experiment.budgets["smoke"], alone=True, then={"steps": 2, "validate_every": 2, "rate": 1e-5}
-    )
+    alone = dataclasses.replace(experiment.budgets["smoke"], alone=True, then={"steps": 2, "rate": 1e-5})
     experiment = dataclasses.replace(experiment, budgets={**experiment.budgets, "alone": alone})
     readme, out, models = tmp_path / "README.md", tmp_path / "out", tmp_path / "models"
     begin, end = section(make_plan(experiment, "alone", out))
+    assert {run.steps for run in make_plan(experiment, "alone", out, steps=1).runs.values()} == {1}
     readme.write_text(f"{BEGIN}\nof three\n{END}\n{begin}\nold\n{end}\n")
     results = reproduce(
         experiment, data, out, budget="alone", limit=1, readme=readme, models=models, bank=tmp_path / "bank",

@@ -27,7 +27,7 @@ def reproduce(
     ] = "cpu",
     bank: Annotated[Path | None, typer.Option(help="Folder of the pairs [banks/NAME-BUDGET].")] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of control and student [the budget's].")
+        int | None, typer.Option(min=1, help="Steps of control, student and a second run [the budget's].")
     ] = None,
     steps_teacher: Annotated[
         int | None, typer.Option(min=1, help="Steps of the teacher [the budget's].")
