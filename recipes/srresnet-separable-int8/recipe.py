@@ -47,6 +47,10 @@ BUDGETS = {
         },
         student={"steps": 2_000, **QUICK},
     ),
+    "alone": Budget(
+        "the student alone, 10 minutes of one core with bfloat16", alone=True, bank_items=8_000, bank_size=192,
+        student={"steps": 12_000, **QUICK},
+    ),
     "report": Budget(
         "SRResNet at full resolution and 100,000 steps, as the report states no budget; hours on a data-centre GPU",
         bank_items=16_000, bank_size=192, validations=20, windows=4,
