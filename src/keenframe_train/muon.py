@@ -30,9 +30,9 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.AdamW):
     """AdamW, but for kernels of at least 8 outputs and 8 inputs: Nesterov's momentum of 0.95, made orthogonal.
 
-    After Jordan et al. 2024, a kernel (O, I, h, w) being the matrix (O, I*h*w). Such a step's root mean square is 0.8 of
-    the rate whatever the shape: Liu et al. 2025 match Adam's 0.2 on language models, these networks want four times as
-    much (docs/log.md), while biases, factors and the picture's own kernels stand AdamW's rate and no more.
+    After Jordan et al. 2024, a kernel (O, I, h, w) being the matrix (O, I*h*w). Such a step's root mean square is 0.8
+    of the rate whatever the shape: Liu et al. 2025 match Adam's 0.2 on language models, these networks want four times
+    as much (docs/log.md), while biases, factors and the picture's own kernels stand AdamW's rate and no more.
     """
 
     def __init__(
