@@ -31,7 +31,7 @@ RECIPE = Recipe(
 )
 
 TINY = {"steps": 4, "batch": 2, "patch": 48, "warmup": 1}
-QUICK = {"batch": 8, "patch": 64, "schedule": "cosine", "warmup": 100, "optimizer": "muon", "rate": 1e-3}
+QUICK = {"batch": 8, "patch": 64, "schedule": "cosine", "warmup": 100}
 BUDGETS = {
     "smoke": Budget(
         "seconds, to see that everything runs",
@@ -46,13 +46,13 @@ BUDGETS = {
         bank_items=4_000, bank_size=192,
         teacher={
             "network": NetworkSpec("rrdbnet", {"features": 64, "blocks": 6, "growth": 32, "scale": 1}),
-            "steps": 1_200, **QUICK,
+            "steps": 1_200, **QUICK, "rate": 4e-4,
         },
-        student={"steps": 600, **QUICK},
+        student={"steps": 600, **QUICK, "rate": 6e-4},
     ),
     "alone": Budget(
         "the student alone, an hour of one core with bfloat16", alone=True, bank_items=8_000, bank_size=192,
-        student={**QUICK, "batch": 6, "steps": 11_000, "optimizer": "adam", "rate": 2e-3},
+        student={**QUICK, "batch": 6, "steps": 11_000, "rate": 2e-3},
     ),
     "report": Budget(
         "the report's teacher, rates, batch and 100 epochs of 800 pictures; days on two cores, hours on a "
