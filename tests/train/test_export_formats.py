@@ -103,7 +103,8 @@ def test_other_bodies_in_every_format(config: KeenConfig, to: str, tmp_path: Pat
 
 @pytest.mark.parametrize("model", ["edsr-plain", "srresnet-separable"])
 def test_rgb_networks_of_plain_operators(model: str, to: str, tmp_path: Path) -> None:
-    done = convert(MODELS / f"{model}.onnx", to, tmp_path, size=(64, 48))
+    # In 64x48 of it, 47 dB, there is nothing to restore: eight bits are all that would be measured.
+    done = convert(MODELS / f"{model}.onnx", to, tmp_path, size=(128, 96))
     assert f"{model}-int8" in checked(done) or model == "edsr-plain"
 
 
