@@ -101,10 +101,10 @@ def test_other_bodies_in_every_format(config: KeenConfig, to: str, tmp_path: Pat
     assert set(checked(convert(tmp_path / "other.onnx", to, tmp_path))) == {"other", "other-condition"}
 
 
-@pytest.mark.parametrize("model", ["edsr-plain", "srresnet-separable"])
-def test_rgb_networks_of_plain_operators(model: str, to: str, tmp_path: Path) -> None:
-    # In 64x48 of it, 47 dB, there is nothing to restore: eight bits are all that would be measured.
-    done = convert(MODELS / f"{model}.onnx", to, tmp_path, size=(128, 96))
+# In 64x48 of the still, at 47 dB, R3's student finds nothing to restore: eight bits are all that would be measured.
+@pytest.mark.parametrize(("model", "size"), [("edsr-plain", (64, 48)), ("srresnet-separable", (128, 96))])
+def test_rgb_networks_of_plain_operators(model: str, size: tuple[int, int], to: str, tmp_path: Path) -> None:
+    done = convert(MODELS / f"{model}.onnx", to, tmp_path, size=size)
     assert f"{model}-int8" in checked(done) or model == "edsr-plain"
 
 
