@@ -52,17 +52,21 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """One step of all parameters; as torch.optim.Optimizer's."""
-        matrices = [group for group in self.param_groups if group["momentum"] is not None]
-        for group in matrices:
-            for parameter in group["params"]:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        every = self.param_groups
+        for group in every:
+            for parameter in group["params"] if group["momentum"] is not None else ():
                 if parameter.grad is not None:
                     self._turn(parameter, group)
-        others = [group for group in self.param_groups if group["momentum"] is None]
-        every, self.param_groups = self.param_groups, others
+        self.param_groups = [group for group in every if group["momentum"] is None]
         try:
-            return super().step(closure)
+            super().step()
         finally:
             self.param_groups = every
+        return loss
 
     def _turn(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, gradient, momentum = self.state[parameter], parameter.grad, group["momentum"]
