@@ -5,7 +5,7 @@ python benchmarks/browser.py stream --seconds 60        # 30 frames a second thr
 python benchmarks/browser.py call CLIP...               # a WebRTC call to itself, VP8 at 150 kbps, 640x360
 
 `--json FILE` keeps the numbers. Chromium and the `test` extra are needed; onnxruntime-web is measured where
-`npm install` ran in web/; it runs both experts of keen for every frame, keenframe's own engine the one that is needed.
+`npm install` ran in web/; it runs all experts of keen for every frame, keenframe's own engine the one that is needed.
 A clip is itself compressed: `call` therefore halves clips and shows four at once as one 640x360 picture ("gallery"), or
 takes a 640x360 window of each as it is ("window"), whose own damage then counts as pristine.
 """

@@ -43,8 +43,8 @@ def build(
     """Write a model: base plus strength times an unsharp residual of `amount` (0: none).
 
     With `conditioned`, the residual grows by the condition's first number, so a wrong condition shows. For
-    scale 2 the base is the bilinear enlargement. With a `route`, the second expert's residual is that of the first
-    with its sign changed.
+    scale 2 the base is the bilinear enlargement. With a `route`, which may be between more than two `experts`, the
+    second expert's residual is that of the first with its sign changed, the third's three times as large and so on.
     """
     nodes = [helper.make_node("Cast", ["luma"], ["pixels"], to=TensorProto.FLOAT)]
     values = {
@@ -109,21 +109,26 @@ def build(
         ]
         outputs.append(helper.make_tensor_value_info("steady", TensorProto.UINT8, [1, "rows", "columns", 16]))
     if spec.get("route"):
+        spec.setdefault("experts", 2)
         given = {value.name for value in inputs} | set(values)
-        for node in list(nodes):
-            again = onnx.NodeProto()
-            again.CopyFrom(node)
-            again.input[:] = [name if not name or name in given else f"{name}.1" for name in node.input]
-            again.output[:] = [f"{name}.1" for name in node.output]
-            if node.output[0] == "plain":
-                again.input[1] = "softening"
-                values["softening"] = -values["unsharp"]
-            nodes.append(again)
-        for value in list(outputs):
-            second = onnx.ValueInfoProto()
-            second.CopyFrom(value)
-            second.name = f"{value.name}.1"
-            outputs.append(second)
+        single, ends = list(nodes), list(outputs)
+        for number in range(1, int(spec["experts"])):  # type: ignore[call-overload]
+            for node in single:
+                again = onnx.NodeProto()
+                again.CopyFrom(node)
+                again.input[:] = [
+                    name if not name or name in given else f"{name}.{number}" for name in node.input
+                ]
+                again.output[:] = [f"{name}.{number}" for name in node.output]
+                if node.output[0] == "plain":
+                    again.input[1] = f"other{number}"
+                    values[again.input[1]] = (-1) ** number * (2 * number - 1) * values["unsharp"]
+                nodes.append(again)
+            for value in ends:
+                other = onnx.ValueInfoProto()
+                other.CopyFrom(value)
+                other.name = f"{value.name}.{number}"
+                outputs.append(other)
     described = ModelSpec(
         **({"name": path.stem, "scale": scale, "radius": 8, "steady": steady} | spec),  # type: ignore[arg-type]
         condition=dict(CONDITION) if conditioned else None,

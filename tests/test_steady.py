@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from keenframe import Frame, Sharpener
 from keenframe.errors import ModelError
-from keenframe.routing import MARGIN, Router, layers_of, score
+from keenframe.routing import MARGIN, Router, layers_of, scores
 from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Steadier, block_change
 from keenframe.zoo.spec import ModelSpec, load_spec
 from models import CONDITION, build
@@ -170,11 +171,70 @@ def test_a_rule_of_two_layers() -> None:
     assert [part.shape for layer in layers for part in layer] == [(2, 128), (2,), (1, 2), (1,)]
     conditions = np.zeros((4, 128), np.float32)
     conditions[:, -1] = 0.0, 0.9, 1.1, 2.0
-    np.testing.assert_allclose(score(layers, conditions), [0.4, -0.41, -0.41, 0.4], atol=1e-6)
+    found = scores(layers, conditions)
+    np.testing.assert_allclose(found[:, 1], [0.4, -0.41, -0.41, 0.4], atol=1e-6)
+    assert (found[:, 0] == 0).all()
     assert [Router(numbers).expert(condition, still=True) for condition in conditions] == [1, 0, 0, 1]
     for count in (128, 130, 132, 261 + 129):
-        with pytest.raises(ValueError, match=f"{count} numbers; expected 129, or 130 for each unit"):
+        with pytest.raises(
+            ValueError, match=f"{count} numbers for 2 experts; expected 129, or 130 for each unit"
+        ):
             layers_of([0.0] * count)
+
+
+def between(count: int) -> list[float]:
+    """A rule of one layer between `count` experts: the k-th behind the first is preferred by the k-th number."""
+    weights = np.eye(128, dtype=np.float32)[: count - 1]
+    return [*weights.reshape(-1).tolist(), *[0.0] * (count - 1)]
+
+
+def condition_of(*preferences: float) -> NDArray[np.float32]:
+    condition = np.zeros(128, np.float32)
+    condition[: len(preferences)] = preferences
+    return condition
+
+
+def test_a_rule_between_four_experts() -> None:
+    layers = layers_of(between(4), 4)
+    assert [part.shape for layer in layers for part in layer] == [(3, 128), (3,)]
+    router = Router(between(4), 4)
+    for condition, expert in (((-1, -2, -3), 0), ((1, 2, -3), 2), ((1, 2, 3), 3), ((0.1, 0, 0), 1)):
+        assert router.expert(condition_of(*condition), still=True) == expert
+    # Of what is known to be enlarged the last one takes nothing, of what is not it takes all.
+    assert router.expert(condition_of(1, 2, 3), True, enlarged=True) == 2
+    assert router.expert(condition_of(1, 2, -3), True, enlarged=False) == 3
+    two = [0.0] * (5 * 129 + 3 * 6)
+    assert [part.shape for layer in layers_of(two, 4) for part in layer] == [(5, 128), (5,), (3, 5), (3,)]
+    for count in (128, 129, 3 * 129 + 1, len(two) + 1):
+        with pytest.raises(ValueError, match=r"for 4 experts; expected 387, or 132 for each unit .* and 3"):
+            layers_of([0.0] * count, 4)
+
+
+def test_a_stream_between_four_experts_does_not_flap() -> None:
+    router = Router(between(4), 4)
+
+    def at(*preferences: float, enlarged: bool | None = None) -> int:
+        return router.expert(condition_of(*preferences), False, enlarged)
+
+    assert [at(1, 0.9, 0), at(1, 1 + 0.9 * MARGIN, 0), at(1, 1 + 1.1 * MARGIN, 0)] == [1, 1, 2]
+    assert [at(1, 1, 1), at(1, 1, 1.1 + MARGIN), at(1, 2, 1.5), at(1, 1.5, 2)] == [2, 3, 2, 3]
+    # The last one is given up at once when the frame turns out to be enlarged.
+    assert [at(0, 0, 3), at(0.1, 0, 3, enlarged=True), at(0, 0, 0.1)] == [3, 1, 1]
+
+
+def test_four_experts_of_a_file(engine: str, tmp_path: Path) -> None:
+    luma = noise(12)
+    changes = []
+    for preferred in range(4):
+        bias = [float(10 * (preferred == expert)) - 1 for expert in range(1, 4)]
+        route = (*[0.0] * (3 * 128), *bias)
+        path = build(tmp_path / f"{preferred}.onnx", amount=0.02, route=route, experts=4, conditioned=True)
+        with Sharpener(path, engine=engine, threads=1) as sharpener:
+            changes.append(np.asarray(sharpener.sharpen(luma)).astype(int) - luma)
+            assert sharpener.spec.experts == 4
+    inside = (luma > 80) & (luma < 170)
+    for change, factor in zip(changes[1:], (-1, 3, -5), strict=True):
+        assert np.abs(change - factor * changes[0])[inside].max() <= 0.5 * (abs(factor) + 1) + 0.01
 
 
 def test_a_stream_does_not_flap() -> None:
@@ -197,12 +257,17 @@ def test_a_stream_does_not_flap() -> None:
 
 def test_descriptions_that_cannot_be() -> None:
     with pytest.raises(ModelError, match="expected 129"):
-        ModelSpec("x", route=(1.0, 2.0), condition=dict(CONDITION))
+        ModelSpec("x", experts=2, route=(1.0, 2.0), condition=dict(CONDITION))
+    for experts, route in ((1, ROUTE), (2, None), (0, None)):
+        with pytest.raises(ModelError, match=f"{experts} experts and .* route; expected a route where"):
+            ModelSpec("x", experts=experts, route=route, condition=dict(CONDITION))
     with pytest.raises(ModelError, match="luma"):
         ModelSpec("x", color="rgb", steady=True)
     with pytest.raises(ModelError, match="steady with size_multiple=2"):
         ModelSpec("x", scale=2, size_multiple=2, radius=0, steady=True)
     with pytest.raises(ModelError, match="route"):
         ModelSpec.from_json('{"name": "x", "route": "left"}')
-    spec = ModelSpec("x", route=ROUTE, steady=True, condition=dict(CONDITION))
+    spec = ModelSpec("x", experts=2, route=ROUTE, steady=True, condition=dict(CONDITION))
     assert ModelSpec.from_json(spec.to_json()) == spec
+    # Files that were written before experts were counted have two where they have a route.
+    assert ModelSpec.from_json(spec.to_json().replace('"experts": 2, ', "")) == spec

@@ -53,7 +53,7 @@ class Frame:
     matrix, range: how the code values map to RGB; "bt2020" is carried through but not converted.
     pts, time_base: presentation time is pts * time_base seconds; None where the source has none.
     enlarged: True when it was enlarged since it was sent, False when it was not; None, the usual case, leaves it to a
-        model of two experts to see which of them it is for.
+        model of several experts to see which of them it is for.
     """
 
     planes: tuple[Plane, ...]

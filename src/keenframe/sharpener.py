@@ -66,7 +66,7 @@ class Sharpener:
         self.spec: ModelSpec = read_spec(path)
         self._engine = create_engine(engine, path, self.spec, threads)
         self._condition = ConditionTracker()
-        self._router = Router(self.spec.route)
+        self._router = Router(self.spec.route, self.spec.experts)
         self._steadier = Steadier(self.spec.scale) if self.spec.steady else None
         self._pool = BufferPool()
         self._scratch = Scratch()
@@ -123,8 +123,8 @@ class Sharpener:
         """Get ready for a stream of frames like this one, so that the first is no slower than the others.
 
         like: a frame of their size and format; its pixels are not read. May run in another thread beside `sharpen`,
-        which does not wait for it. Returns the seconds that the network, its slower expert where it has two, takes
-        for such a frame; 0 where it has nothing to do. InputError as `sharpen`.
+        which does not wait for it. Returns the seconds that the network, its slowest expert where it has several,
+        takes for such a frame; 0 where it has nothing to do. InputError as `sharpen`.
         """
         strength = check_strength(strength)
         plane = like.planes[0]
@@ -138,7 +138,7 @@ class Sharpener:
         fine = plane.ndim == 3 or like.bit_depth != 8
         height, width = self._padded(plane)
         time_s = 0.0
-        for expert in range(2 if self.spec.route is not None else 1):
+        for expert in range(self.spec.experts):
             kind: OutputKind = "residual" if fine else "steady" if self.spec.steady else "pixels"
             variant = Variant(kind, fine or strength == 1, expert)
             prepared, own_s = self._engine.prepare(height, width, variant)
@@ -222,8 +222,8 @@ class Sharpener:
         return out[: luma.shape[0] * self.scale, : luma.shape[1] * self.scale]
 
     def _memory(self, expert: int) -> Memory:
-        """How a stream is steadied: what comes small, or goes to the expert for what was enlarged, more than else."""
-        enlarged = self.scale > 1 or (self.spec.route is not None and expert == 0)
+        """How a stream is steadied: what comes small, or goes to an expert for what was enlarged, more than else."""
+        enlarged = self.scale > 1 or expert < self.spec.experts - 1
         return ENLARGED if enlarged else FULL_SIZE
 
     def _source(self, luma: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:

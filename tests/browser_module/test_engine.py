@@ -190,9 +190,19 @@ def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane], 
         *(Route([(np.zeros((1, 128), np.float32), np.float32([bias]))]) for bias in (-1.0, 1.0)),
         Route([units, (rng.normal(size=(1, 6)).astype(np.float32), np.zeros(1, np.float32))]),
     ):
-        join(files / "first.onnx", files / "second.onnx", route, files / "mixed.onnx", name="mixed")
+        join([files / f"{name}.onnx" for name in shapes], route, files / "mixed.onnx", name="mixed")
         export_web(files / "mixed.onnx", files)
         agree(compare(page, files, "mixed", [Case(plane) for plane in call[:4]], onnx=files / "mixed.onnx"))
+    # Four of them, two of either shape, by rules of one and of two layers.
+    for layers in (
+        *([(np.zeros((3, 128), np.float32), 2 * np.eye(4, dtype=np.float32)[k, 1:] - 1)] for k in range(4)),
+        [units, (rng.normal(size=(3, 6)).astype(np.float32), np.zeros(3, np.float32))],
+    ):
+        parts = [files / f"{name}.onnx" for name in ("second", "first", "second", "first")]
+        join(parts, Route(layers), files / "four.onnx", name="four")
+        export_web(files / "four.onnx", files)
+        cases = [Case(plane) for plane in call[:3]]
+        agree(compare(page, files, "four", cases, onnx=files / "four.onnx"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import CPU_ENGINES, picture
-from keenframe.engines.base import KEPT_SIZES
+from keenframe.engines.base import KEPT_FORMS
 from keenframe.engines.select import available_engines, create_engine
 from keenframe.errors import EngineError, ModelError
 from keenframe.zoo.spec import load_spec
@@ -48,9 +48,9 @@ def test_blocks_are_base_plus_strength_times_residual(
 def test_sizes_come_and_go(engine: str, unsharp_model: Path) -> None:
     runner = create_engine(engine, unsharp_model, load_spec(unsharp_model), threads=1)
     condition = np.ones(128, np.float32)
-    sizes = [(16 + 4 * index, 64) for index in range(KEPT_SIZES + 2)]
+    sizes = [(16 + 4 * index, 64) for index in range(KEPT_FORMS + 2)]
     first = [runner.run(luma(*size), condition, 1.0).copy() for size in sizes]
-    assert len(runner._prepared) == KEPT_SIZES
+    assert len(runner._prepared) == KEPT_FORMS
     for size, expected in zip(sizes, first, strict=True):
         np.testing.assert_array_equal(runner.run(luma(*size), condition, 1.0), expected)
     runner.close()

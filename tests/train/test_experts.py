@@ -10,11 +10,11 @@ import torch
 from keenframe import Sharpener
 from keenframe.condition import band_statistics
 from keenframe.metrics import luma
-from keenframe.routing import layers_of, score
+from keenframe.routing import layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.experts import Route, advantages, fit_route, join
+from keenframe_train.export.experts import Route, fit_route, join, qualities
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model
 from keenframe_train.export.package import share_bias
 from keenframe_train.nets.keen import Keen, KeenConfig
@@ -45,24 +45,38 @@ def test_the_rule_follows_what_is_better() -> None:
     conditions = rng.normal(2, 1, (400, 128)).astype(np.float32)
     # No single layer tells these apart.
     better = np.abs(conditions[:, 5] - 2) > 0.8
-    route = fit_route(conditions, np.where(better, 0.4, -0.2).astype(np.float32))
-    chosen = score(layers_of(route.numbers()), conditions) > 0
+    advantage = np.where(better, 0.4, -0.2).astype(np.float32)
+    route = fit_route(conditions, np.stack([np.zeros_like(advantage), advantage], 1))
+    chosen = scores(layers_of(route.numbers()), conditions).argmax(1) == 1
     assert len(route.numbers()) == 8 * 130 + 1 and (chosen == better).mean() > 0.9
     # Where it is wrong it takes the second expert: harm counts more than a gain that is not won.
     assert (better & ~chosen).sum() <= (chosen & ~better).sum()
-    assert route.lost < 0.02 and abs(route.second - chosen.mean()) < 0.01
+    assert route.lost < 0.02 and abs(route.shares[1] - chosen.mean()) < 0.01
+
+
+def test_a_rule_between_four_experts_follows_the_best() -> None:
+    rng = np.random.default_rng(2)
+    conditions = rng.normal(2, 1, (600, 128)).astype(np.float32)
+    # One is as good as another by itself: which one is better says the sum of two numbers each.
+    quality = np.stack([conditions[:, 2 * k] + conditions[:, 2 * k + 1] for k in range(4)], 1) / 4
+    route = fit_route(conditions, quality)
+    assert (len(route.numbers()) - 3) % (129 + 3) == 0 and sum(route.shares) == pytest.approx(1)
+    chosen = scores(layers_of(route.numbers(), 4), conditions).argmax(1)
+    assert (chosen == quality.argmax(1)).mean() > 0.75 and min(route.shares) > 0.15
+    # A tenth at most of what taking one of them for all would lose.
+    assert route.lost < 0.1 * (quality.max(1) - quality[:, 0]).mean()
 
 
 def test_a_rule_without_anything_to_choose_is_refused() -> None:
     with pytest.raises(TrainError, match="same pictures"):
-        fit_route(np.ones((8, 128), np.float32), np.zeros(8, np.float32))
+        fit_route(np.ones((8, 128), np.float32), np.zeros((8, 2), np.float32))
 
 
 def test_the_better_expert_is_measured_on_the_pairs(bank: Bank) -> None:
     nothing, noisy = Keen(SHAPE).eval(), network(1)
-    found = advantages([nothing, noisy], bank, np.arange(3))
-    assert found.shape == (3,) and (found < 0).all()
-    np.testing.assert_allclose(advantages([noisy, nothing], bank, np.arange(3)), -found, atol=1e-6)
+    found = qualities([nothing, noisy], bank, np.arange(3))
+    assert found.shape == (3, 2) and (found[:, 1] < found[:, 0]).all()
+    np.testing.assert_allclose(qualities([noisy, nothing], bank, np.arange(3)), found[:, ::-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("first", [SHAPE, FLAT, BARE], ids=["alike", "another body", "no trunk"])
@@ -77,7 +91,7 @@ def test_two_experts_in_one_file_give_what_each_gave_alone(first: KeenConfig, tm
     assert not np.array_equal(*expected)
     for bias, wanted in zip((-1000.0, 1000.0), expected, strict=True):
         route = Route([(np.zeros((1, 128), np.float32), np.float32([bias]))])
-        spec = join(paths[0], paths[1], route, tmp_path / "both.onnx", name="both")
+        spec = join(paths, route, tmp_path / "both.onnx", name="both")
         assert spec == load_spec(tmp_path / "both.onnx") and spec.parameters == 20
         assert spec.size_multiple == 8
         assert spec.measured == {"experts": [{"seed": 0}, {"seed": 1}]}
@@ -93,7 +107,7 @@ def test_experts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
     write_model(first, to_graph(network(0)), SPEC)
     write_model(second, to_graph(network(1)), replace(SPEC, precision="int8"))
-    route = fit_route(np.eye(128, dtype=np.float32), np.eye(128, dtype=np.float32)[0])
+    route = fit_route(np.eye(128, dtype=np.float32), np.eye(128, dtype=np.float32)[:, :2])
     with pytest.raises(TrainError, match="differ in precision"):
-        join(first, second, route, tmp_path / "both.onnx")
+        join([first, second], route, tmp_path / "both.onnx")
     assert not (tmp_path / "both.onnx").exists()

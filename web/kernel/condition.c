@@ -9,9 +9,10 @@ static float basis[BANDS];
 static float value[CONDITION];
 static int known, age, seen_width, seen_height;
 enum { UNITS_MAX = 32 };
-/* Of one layer, 128 weights and a bias; of two, those of each unit between them: weights, biases, and so once more. */
-static float route[UNITS_MAX * (CONDITION + 2) + 1];
-static int routed, chosen = -1, told = -1;
+/* The last layer has an output for each expert but the first. Of one layer: weights, biases; of two, those of the units
+ * between them come before. */
+static float route[UNITS_MAX * (CONDITION + EXPERTS_MAX) + EXPERTS_MAX - 1];
+static int experts = 1, units, routed, chosen = -1, told = -1;
 
 /* cos(pi k / 16) */
 static const double COSINES[9] = {1,
@@ -117,39 +118,46 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
   return value;
 }
 
-/* Room for so many numbers; 0 where no rule has so many. */
-float *route_weights(int numbers) {
-  int units = (numbers - 1) / (CONDITION + 2);
-  if (numbers == CONDITION + 1) return route;
-  return units >= 1 && units <= UNITS_MAX && numbers == units * (CONDITION + 2) + 1 ? route : 0;
+/* Room for so many numbers of a rule between so many experts; 0 where none has so many. */
+float *route_weights(int numbers, int count) {
+  if (count < 2 || count > EXPERTS_MAX) return 0;
+  experts = count;
+  units = numbers == (CONDITION + 1) * (count - 1) ? 0 : (numbers - count + 1) / (CONDITION + count);
+  if (!units) return numbers == (CONDITION + 1) * (count - 1) ? route : 0;
+  return units >= 1 && units <= UNITS_MAX && numbers == units * (CONDITION + count) + count - 1 ? route : 0;
 }
 
 void route_use(int numbers) { routed = numbers; }
-int route_used(void) { return routed; }
+int route_experts(void) { return routed ? experts : 1; }
 
-/* Above 0 where the second expert is the better one. */
-static float route_score(const float *condition) {
-  if (routed == CONDITION + 1) return route[CONDITION] + dot(route, condition, CONDITION);
-  int units = routed / (CONDITION + 2);
-  const float *biases = route + units * CONDITION, *last = biases + units;
-  float score = last[units];
+/* How much the rule prefers each expert to the first. */
+static void route_scores(const float *condition, float *scores) {
+  float between[UNITS_MAX];
+  const float *biases = route + units * CONDITION, *last = units ? biases + units : route;
   for (int u = 0; u < units; u++) {
     float value = biases[u] + dot(route + u * CONDITION, condition, CONDITION);
-    score += last[u] * (value > 0 ? value : SLOPE * value);
+    between[u] = value > 0 ? value : SLOPE * value;
   }
-  return score;
+  const float *x = units ? between : condition;
+  int width = units ? units : CONDITION, outputs = experts - 1;
+  scores[0] = 0;
+  for (int e = 0; e < outputs; e++) scores[e + 1] = last[outputs * width + e] + dot(last + e * width, x, width);
 }
 
 /* What is known of the frames to come: 1 when they were enlarged, 0 when they were not, -1 asks the rule. */
 EXPORT(tell) void tell(int enlarged) { told = enlarged; }
 
-/* 0 or 1, the expert for a condition. */
+/* The expert for a condition, from 0. The last is the one for frames that were not enlarged. */
 int route_of(const float *condition, int still) {
   if (!routed) return 0;
-  if (told >= 0) return !told;
-  float score = route_score(condition);
-  if (still) return score > 0;
-  if (chosen < 0 || __builtin_fabsf(score) > MARGIN) chosen = score > 0;
+  if (!told) return experts - 1;
+  float scores[EXPERTS_MAX];
+  route_scores(condition, scores);
+  int best = 0, count = told > 0 ? experts - 1 : experts;
+  for (int e = 1; e < count; e++)
+    if (scores[e] > scores[best]) best = e;
+  if (still) return best;
+  if (chosen < 0 || chosen >= count || scores[best] - scores[chosen] > MARGIN) chosen = best;
   return chosen;
 }
 

@@ -19,7 +19,7 @@ EXPORT(model_shape) int *model_shape(int expert) { return network_shape(expert);
 EXPORT(model_new) int model_new(int experts) { return network_new(experts); }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }
-EXPORT(model_route) float *model_route(int numbers) { return route_weights(numbers); }
+EXPORT(model_route) float *model_route(int numbers, int experts) { return route_weights(numbers, experts); }
 
 /* After the weights, and the numbers of the route, as many as there are, were written. 0 when memory is short. */
 EXPORT(model_ready) int model_ready(int route_numbers) {
@@ -132,7 +132,7 @@ EXPORT(look) int look(float strength, int still, int steady) {
   int expert = route_of(condition, still);
   drawn = steady && !still && remembered && strength == last_strength;
   if (drawn)
-    compare(route_used() && !expert ? ENLARGED : FULL_SIZE);
+    compare(expert < route_experts() - 1 ? ENLARGED : FULL_SIZE);
   else
     __builtin_memset(keep, 0, padded_width * padded_height / PIXELS * sizeof(float));
   remembered = 0;

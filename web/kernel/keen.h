@@ -18,6 +18,7 @@ enum {
   TILE = 4,             /* edge of a Winograd output tile, F(4x4, 3x3) */
   POINTS = 36,          /* elements of a transformed tile, 6x6 */
   BLOCKS_MAX = 8,
+  EXPERTS_MAX = 8,
   CHANNELS_MAX = 256,
   SIDE_MAX = 4096
 };
@@ -82,8 +83,8 @@ void band_statistics(const uint8_t *luma, int width, int height, float *out);
 const float *condition_of(const uint8_t *luma, int width, int height, int still);
 int route_of(const float *condition, int still);
 void condition_reset(void);
-float *route_weights(int numbers);
+float *route_weights(int numbers, int experts);
 void route_use(int numbers);
-int route_used(void);
+int route_experts(void);
 
 #endif

@@ -25,7 +25,7 @@ typedef struct {
   Film films[BLOCKS_MAX + 1]; /* the head's, then the blocks' */
 } Expert;
 
-static Expert experts[2];
+static Expert experts[EXPERTS_MAX];
 static int expert_count;
 static float *raw, *ones;
 static uint32_t raw_count;
@@ -36,7 +36,7 @@ typedef struct {
   Map skip, trunk, inner[BLOCKS_MAX];
 } Maps;
 static Map bands;
-static Maps maps[2];
+static Maps maps[EXPERTS_MAX];
 static float *line, *line_out;
 static int planned_width;
 
@@ -89,12 +89,12 @@ static int shape_fits(Shape *shape) {
   return 1;
 }
 
-/* Where the shape of an expert, 0 or 1, is told before `network_new`. */
+/* Where the shape of an expert, from 0, is told before `network_new`. */
 int *network_shape(int expert) { return &experts[expert].shape.head; }
 
-/* Room for a network of one or two experts; 0 where it is of a shape that cannot be run, or memory is short. */
+/* Room for a network of one or several experts; 0 where it is of a shape that cannot be run, or memory is short. */
 int network_new(int count) {
-  if (count < 1 || count > 2) return 0;
+  if (count < 1 || count > EXPERTS_MAX) return 0;
   int most = PIXELS;
   raw_count = 0;
   for (int e = 0; e < count; e++) {
@@ -223,7 +223,7 @@ static int plan(Map *pool, int *known, int width, int height, int channels, Map 
  * there is nothing to plan. */
 int network_resize(int width, int height) {
   int across = width / BLOCK, down = height / BLOCK, most = PIXELS, skips = 0, trunks = 0, inners = 0;
-  Map skip[2], trunk[2], inner[2 * BLOCKS_MAX];
+  Map skip[EXPERTS_MAX], trunk[EXPERTS_MAX], inner[EXPERTS_MAX * BLOCKS_MAX];
   if (!expert_count) return 1;
   int fine = map_new(&bands, across, down, PIXELS);
   for (int e = 0; e < expert_count && fine; e++) {

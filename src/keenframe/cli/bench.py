@@ -184,7 +184,7 @@ def make_frame(width: int, height: int, index: int) -> Frame:
     luma = 60 + 80 * columns / width + 40 * ((columns // _TEXTURE + rows // _TEXTURE + index) % 2)
     luma = np.clip(luma + noise.normal(0, 3, luma.shape), 16, 235).astype(np.uint8)
     chroma = np.full((-(-height // 2), -(-width // 2)), 128, np.uint8)
-    # Said to be enlarged, so that a model of two experts runs its first, the dearer one.
+    # Said to be enlarged, so that of several experts one for such frames runs, the dearer kind.
     return Frame((luma, chroma, chroma.copy()), "i420", width, height, pts=index, enlarged=True)
 
 

@@ -66,7 +66,7 @@ def _table(rows: list[tuple[ModelSpec, Path]]) -> Table:
 
 
 def _recipe_name(spec: ModelSpec) -> str:
-    """The recipe's name where the card holds the whole recipe; "one + other" for a model of two experts."""
+    """The recipe's name where the card holds the whole recipe; "one + other" for a model of several experts."""
     try:
         recipe = json.loads(spec.recipe)
         return " + ".join(str(part["name"]) for part in recipe.get("experts", [recipe]))
@@ -84,7 +84,7 @@ def _show_card(spec: ModelSpec) -> None:
         elif key == "recipe":
             print(f"recipe: {_recipe_name(spec)}")
         elif key == "route" and value:
-            print(f"{key}: a rule of {len(value)} numbers picks one of two experts a frame")
+            print(f"{key}: a rule of {len(value)} numbers picks one of {spec.experts} experts a frame")
         elif value not in ("", None):
             _show(key, value)
 

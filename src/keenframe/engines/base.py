@@ -15,8 +15,9 @@ from keenframe.condition import CONDITION_SIZE
 from keenframe.steady import Past
 from keenframe.zoo.spec import ModelSpec, OutputKind
 
-# Compiled sizes that are kept: a call that adapts its resolution comes back to the same few.
-KEPT_SIZES = 4
+# Compiled forms that are kept: a call that adapts its resolution comes back to the same few sizes. Of a file with
+# several experts there are so many forms of each size.
+KEPT_FORMS, KEPT_SIZES = 4, 2
 # Runs by which `prepare` warms up and measures what it has compiled.
 _TRIALS = 3
 
@@ -63,7 +64,7 @@ class Engine(ABC, Generic[Prepared]):
 
         picture: (H, W) or (H, W, 3) uint8, C-contiguous, H and W multiples of `spec.size_multiple`.
         condition: (128,) float32, or None for a model that takes none. strength: 0 is the unsharpened image,
-        1 the model's. expert: 1 for the second of a routed model. past: what a steady model shall keep of the
+        1 the model's. expert: which one of a routed model, from 0. past: what a steady model shall keep of the
         stream's last result. Returns, for luma, (H * scale / 4, W * scale / 4, 16) uint8, 4x4 pixels in row-major
         order; for RGB (H * scale, W * scale, 3) uint8. EngineError on failure.
         """
@@ -135,7 +136,7 @@ class Engine(ABC, Generic[Prepared]):
         """Remember `prepared` as the last used, and forget what was not used for longest."""
         self._prepared[key] = prepared
         self._prepared.move_to_end(key)
-        while len(self._prepared) > KEPT_SIZES:
+        while len(self._prepared) > max(KEPT_FORMS, KEPT_SIZES * self.spec.experts):
             self._prepared.popitem(last=False)
 
     def _output(self, height: int, width: int, variant: Variant) -> NDArray[Any]:

@@ -19,8 +19,6 @@ from keenframe.zoo.store import find_model, list_models, read_spec
 DEFAULT_MODELS = ("keen", "keen-nano")
 # The share of a frame's interval that a model may take on few threads; on more of them it takes what it takes.
 FEW = 0.5
-# A file with two experts is compiled twice for each kind of frame.
-_KEPT_KINDS = KEPT_SIZES // 2
 
 
 class Kind(NamedTuple):
@@ -112,7 +110,7 @@ class Ladder:
         """Note what `prepare` has made ready. Only the last kinds are still compiled."""
         self._ready[kind] = ready
         self._ready.move_to_end(kind)
-        while len(self._ready) > _KEPT_KINDS:
+        while len(self._ready) > KEPT_SIZES:
             self._ready.popitem(last=False)
         used = {id(sharpener) for kept in self._ready.values() for sharpener in kept.sharpeners}
         for key, sharpener in list(self._sharpeners.items()):

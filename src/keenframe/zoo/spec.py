@@ -48,9 +48,9 @@ class ModelSpec:
     with strength (1,) float32 and, for luma models that want one, condition (1, 128) float32 as further inputs.
     steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
-    route: None, or the numbers of the rule (`keenframe.routing.layers_of`) of a file that holds two experts: frames
-    whose condition it gives a value above 0 go through the second, whose outputs have ".1" behind their names. The
-    first is the one for frames that were enlarged.
+    experts: how many networks the file holds; of those behind the first the outputs have ".1", ".2" … behind their
+    names. The last is the one for frames that were not enlarged. route: of several, the numbers of the rule
+    (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
@@ -74,6 +74,7 @@ class ModelSpec:
     enlarging: str = "bilinear"
     condition: dict[str, Any] | None = None
     steady: bool = False
+    experts: int = 1
     route: tuple[float, ...] | None = None
     parameters: int = 0
     role: str = "flagship"
@@ -124,11 +125,16 @@ class ModelSpec:
                 f"model {self.name!r} is steady with size_multiple={self.size_multiple}; expected a multiple of "
                 f"{self.block}, the edge of the blocks of its input that are compared"
             )
+        if self.experts < 1 or (self.experts > 1) != (self.route is not None):
+            raise ModelError(
+                f"model {self.name!r} has {self.experts} experts and {'a' if self.route else 'no'} route; expected a "
+                "route where there are several, and only there"
+            )
         if self.route is not None:
             if self.condition is None:
                 raise ModelError(f"model {self.name!r} has a route and no condition; expected both")
             try:
-                layers_of(self.route)
+                layers_of(self.route, self.experts)
             except ValueError as error:
                 raise ModelError(f"model {self.name!r} has a route of {error}") from error
         if self.condition is not None:
@@ -155,6 +161,7 @@ class ModelSpec:
         _check_types(stored)
         if stored.get("route") is not None:
             stored["route"] = tuple(stored["route"])
+            stored.setdefault("experts", 2)  # as many as there were when nobody counted them
         known = {item.name for item in fields(cls)} - {"sha256"}
         return cls(**{key: value for key, value in stored.items() if key in known}, sha256=sha256)
 
@@ -175,17 +182,20 @@ class ModelSpec:
         """Names of the graph's outputs."""
         _, pixels, residual = GRAPH_NAMES[self.color]
         names = {pixels, residual} | ({"steady"} if self.steady else set())
-        return frozenset(names | ({f"{name}.1" for name in names} if self.route else set()))
+        return frozenset(_of_expert(name, expert) for name in names for expert in range(self.experts))
 
     def output(self, kind: OutputKind, expert: int = 0) -> str:
         """Name of one output."""
         _, pixels, residual = GRAPH_NAMES[self.color]
-        name = {"pixels": pixels, "residual": residual, "steady": "steady"}[kind]
-        return f"{name}.{expert}" if expert else name
+        return _of_expert({"pixels": pixels, "residual": residual, "steady": "steady"}[kind], expert)
+
+
+def _of_expert(name: str, expert: int) -> str:
+    return f"{name}.{expert}" if expert else name
 
 
 def _check_types(stored: dict[str, Any]) -> None:
-    whole = ("schema", "scale", "size_multiple", "block", "radius", "parameters")
+    whole = ("schema", "scale", "size_multiple", "block", "radius", "experts", "parameters")
     for key, value in stored.items():
         if key in whole:
             right = type(value) is int

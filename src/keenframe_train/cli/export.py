@@ -40,9 +40,10 @@ def export(
     name: Annotated[str | None, typer.Option(help="Model name [the recipe's].")] = None,
     models: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("models"),
     expert: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="A second keen run: one file with both, and a rule fitted on --bank picks one a frame."
+            help="A further keen run, the last the one for frames of full size: one file with all, and a rule fitted "
+            "on --bank picks one a frame."
         ),
     ] = None,
     folder: Annotated[
@@ -78,11 +79,21 @@ def export(
         best = best_of(Path(model))
         kept = frames if int8 else 0
         source = _run(
-            best, data, name, models, expert, folder, rule_bank or [], kept, pairs, version, training_data
+            best,
+            data,
+            name,
+            models,
+            expert or [],
+            folder,
+            rule_bank or [],
+            kept,
+            pairs,
+            version,
+            training_data,
         )
     elif to is None:
         raise TrainError(f"'{model}' is no run's folder; a model is written for another runtime with --to")
-    elif expert is not None or name is not None:
+    elif expert or name is not None:
         raise TrainError(f"--expert and --name are for exporting a run; '{model}' is a model already")
     else:
         source = find_model(model)
@@ -140,7 +151,7 @@ def _convert(
 
 
 def _run(
-    best: Path, data: Path, name: str | None, models: Path, expert: Path | None, folder: Path | None,
+    best: Path, data: Path, name: str | None, models: Path, expert: list[Path], folder: Path | None,
     further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
     """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
@@ -152,15 +163,17 @@ def _run(
     recipe = Recipe.from_json(state["recipe"])
     name = name or recipe.name
     if recipe.network.name != "keen":
-        if expert is not None:
-            raise TrainError(f"'{best}' holds a '{recipe.network.name}'; only keen networks make two experts")
+        if expert:
+            raise TrainError(
+                f"'{best}' holds a '{recipe.network.name}'; only keen networks make several experts"
+            )
         done = _lab(best, recipe, data, name, models, folder, frames, version, training_data)
-    elif expert is None:
+    elif not expert:
         done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
-        second = best_of(expert)
+        runs = [best, *map(best_of, expert)]
         banks = [bank_folder(folder, name), *further]
-        _experts(best, second, data, name, models, folder, banks, pairs, frames, version, training_data)
+        _experts(runs, data, name, models, folder, banks, pairs, frames, version, training_data)
         return models / f"{name}.onnx"
     _tell(done)
     return done.float_file
@@ -233,45 +246,46 @@ def _lab(
 
 
 def _experts(
-    first: Path, second: Path, data: Path, name: str, models: Path, folder: Path | None, banks: list[Path], pairs: int,
+    runs: list[Path], data: Path, name: str, models: Path, folder: Path | None, banks: list[Path], pairs: int,
     frames: int, version: str, source: str,
 ) -> None:  # fmt: skip
-    """Two keen runs as one model with a rule between them, fitted on `pairs` of each bank. frames: as `_keen`'s."""
+    """Keen runs as one model with a rule between them, fitted on `pairs` of each bank. frames: as `_keen`'s."""
     import tempfile
 
     import numpy as np
 
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import advantages, fit_route, join
+    from keenframe_train.export.experts import fit_route, join, qualities
     from keenframe_train.export.package import load_network
 
-    experts = [load_network(path)[0] for path in (first, second)]
+    experts = [load_network(path)[0] for path in runs]
     found = []
     for bank in map(open_bank, banks):
         items = np.array(bank.picked(pairs))
-        found.append((np.array(bank.conditions[items]), advantages(experts, bank, items)))
-    conditions, advantage = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    route = fit_route(conditions, advantage)
+        found.append((np.array(bank.conditions[items]), qualities(experts, bank, items)))
+    conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    route = fit_route(conditions, quality)
+    alone = (quality.max(1, keepdims=True) - quality).mean(0)
     out.print(
-        f"the second expert takes {route.second:.0%} of {len(advantage)} pairs; against the better one of each the "
-        f"rule gives away {route.lost:.3f} dB, the first alone {np.maximum(advantage, 0).mean():.3f}, the second alone "
-        f"{np.maximum(-advantage, 0).mean():.3f}"
+        f"of {len(quality)} pairs the experts take {', '.join(f'{share:.0%}' for share in route.shares)}; against the "
+        f"best one of each the rule gives away {route.lost:.3f} dB, each expert alone "
+        f"{', '.join(f'{value:.3f}' for value in alone)}"
     )
     with tempfile.TemporaryDirectory() as scratch:
         parts = [
-            # Two of them shall not make a file twice as large.
-            _keen(best, data, part, Path(scratch), folder, frames, version, source, compact=True)
-            for best, part in ((first, "first"), (second, "second"))
+            # Several of them shall not make a file so many times as large.
+            _keen(run, data, f"expert-{number}", Path(scratch), folder, frames, version, source, compact=True)
+            for number, run in enumerate(runs)
         ]
         for part in parts:
             _tell(part)
         description = "Sharpens call frames of any damage at their own size"
-        files = (
-            [(part.float_file, name) for part in parts],
-            [(part.int8_file, f"{name}-int8") for part in parts],
-        )
-        for (one, named), (other, _) in files:
-            if one is not None and other is not None:
+        files = {
+            name: [part.float_file for part in parts],
+            f"{name}-int8": [part.int8_file for part in parts if part.int8_file is not None],
+        }
+        for named, found_files in files.items():
+            if len(found_files) == len(parts):
                 target = models / f"{named}.onnx"
-                join(one, other, route, target, name=named, description=description)
+                join(found_files, route, target, name=named, description=description)
                 out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")

@@ -52,7 +52,7 @@ def bank(
     items: Annotated[int | None, typer.Option(min=1, help="Pairs to make [the recipe's].")] = None,
     mix: Annotated[
         str | None,
-        typer.Option(help="Another mix than the recipe's: keen-route, for the rule between two experts."),
+        typer.Option(help="Another mix than the recipe's: keen-route, for the rule between experts."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:

@@ -1,9 +1,10 @@
-"""Two networks in one file, and the rule that says which of them a frame goes through.
+"""Several networks in one file, and the rule that says which of them a frame goes through.
 
 Enlarged and blurred frames have detail to give back; frames that come at full size from a codec have errors to take
-away, fifty times smaller. One small network trained on both learns the first and forgets the second (docs/log.md), so
-`keen` is two, each with all its channels for its own half. The frame's condition tells them apart, and only one of
-them runs: two experts cost the file's size, not time.
+away, fifty times smaller. One small network trained on both learns the first and forgets the second, and one that is
+full of enlarged pictures makes room for noisy ones by forgetting some (docs/log.md). So `keen` is several, each with
+all its channels for its own share. The frame's condition tells them apart, and only one of them runs: experts cost
+the file's size, not time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 
 from keenframe.condition import CONDITION_SIZE
 from keenframe.metrics import psnr
-from keenframe.routing import SLOPE, Layer, score
+from keenframe.routing import SLOPE, Layer, scores
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import read_spec
 from keenframe_train.data.bank import Bank
@@ -34,23 +35,24 @@ from keenframe_train.progress import progress
 # A single layer cannot tell a soft screen from a compressed one; eight units between can, and more do no better. The
 # decay keeps the rule from knowing its pairs too well (docs/log.md).
 UNITS, DECAY = 8, 3e-3
-# What the wrong expert does to a frame of full size is seen as damage; what is not won on an enlarged one is not seen.
+# What another expert than the last does to a frame of full size is seen as damage; what is not won on an enlarged one
+# is not seen.
 HARM = 3.0
-# Pictures on which two experts agree within this say nothing about which to take.
+# Experts that agree on a picture within this: it says nothing about which of them to take.
 TIE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The second expert takes a frame when the rule gives its condition a value above 0.
+    """The rule between E experts.
 
     layers: as `keenframe.routing.layers_of` gives them. lost: mean PSNR in dB that the rule gives away against the
-    better expert of every picture it was fitted on; second: share of those that go to the second expert.
+    best expert of every picture it was fitted on; shares: of those pictures, that go to each expert.
     """
 
     layers: Sequence[Layer]
     lost: float = 0.0
-    second: float = 0.0
+    shares: tuple[float, ...] = ()
 
     def numbers(self) -> tuple[float, ...]:
         """The layers as the model's description holds them."""
@@ -59,53 +61,55 @@ class Route:
 
 
 @torch.no_grad()
-def advantages(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
-    """How much better the second expert is on every item, in dB of PSNR after rounding, (len(items),)."""
+def qualities(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
+    """PSNR in dB (at most 50) after rounding of every expert on every item, (len(items), len(experts))."""
     found = []
     with progress() as bar:
-        row = bar.add_task("both experts", total=len(items), note="")
+        row = bar.add_task("all experts", total=len(items), note="")
         for item in items.tolist():
             x = torch.from_numpy(np.array(bank.degraded[item]))[None, None].float() / 255
             condition = torch.from_numpy(np.array(bank.conditions[item]))[None]
-            quality = []
-            for expert in experts:
-                output = (expert(x, condition).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
-                quality.append(psnr(output, bank.pristine[item], ceiling_db=50.0))
-            found.append(quality[1] - quality[0])
+            outputs = [
+                (expert(x, condition).clamp(0, 1) * 255).round().byte()[0, 0].numpy() for expert in experts
+            ]
+            found.append([psnr(output, bank.pristine[item], ceiling_db=50.0) for output in outputs])
             bar.advance(row)
     return np.array(found, np.float32)
 
 
-def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -> Route:
-    """A rule of two layers that loses as little quality as possible: logistic regression, every picture weighted by
-    what a wrong choice would cost, `HARM` times that where the second expert is better.
+def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
+    """A rule of two layers that loses as little quality as possible: logistic regression of the best expert against
+    each other one, every picture weighted by what that other one would cost; `HARM` times that where the last is the
+    best.
 
-    conditions: (N, 128). advantage: (N,) dB by which the second expert is better. Raises TrainError when the
-    experts do as well everywhere, so that there is nothing to choose.
+    conditions: (N, 128). quality: (N, E) as `qualities` gives it. Raises TrainError when the experts do as well
+    everywhere, so that there is nothing to choose.
     """
-    weight = torch.from_numpy(np.abs(advantage)).double()
-    if float(weight.max()) < TIE:
-        raise TrainError(
-            "both experts give the same pictures; expected two networks trained on different damage"
-        )
-    harm = torch.from_numpy(np.where(advantage > 0, HARM, 1.0))
-    weight = (harm * weight).clamp(max=1.0) * (weight >= TIE)
+    experts = quality.shape[1]
+    best = quality.argmax(1)
+    cost = quality.max(1, keepdims=True) - quality
+    if float(cost.max()) < TIE:
+        raise TrainError("all experts give the same pictures; expected networks trained on different damage")
+    harm = np.where(best == experts - 1, HARM, 1.0)[:, None]
+    weight = torch.from_numpy(np.minimum(harm * cost, 1.0) * (cost >= TIE)).double()
     x = torch.from_numpy(np.ascontiguousarray(conditions)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread
-    sign = torch.from_numpy(np.sign(advantage)).double()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rule = nn.Sequential(
-            nn.Linear(CONDITION_SIZE, UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, 1)
+            nn.Linear(CONDITION_SIZE, UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, experts - 1)
         ).double()
     inner, outer = rule[0], rule[2]
     solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+    target = torch.from_numpy(best)[:, None]
 
     def loss() -> Tensor:
         solver.zero_grad()
         kept = inner.weight.square().sum() + outer.weight.square().sum()
-        value = (weight * F.softplus(-sign * rule(x)[:, 0])).sum() / weight.sum() + DECAY * kept
+        preferred = F.pad(rule(x), (1, 0))
+        behind = F.softplus(preferred - preferred.gather(1, target))
+        value = (weight * behind).sum() / weight.sum() + DECAY * kept
         value.backward()
         return value
 
@@ -117,38 +121,40 @@ def fit_route(conditions: NDArray[np.float32], advantage: NDArray[np.float32]) -
         (layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy())
         for layer in (inner, outer)
     ]
-    second = score(layers, conditions) > 0
-    lost = np.where(second, np.maximum(-advantage, 0), np.maximum(advantage, 0)).mean()
-    return Route(layers, float(lost), float(second.mean()))
+    chosen = scores(layers, conditions).argmax(1)
+    lost = np.take_along_axis(cost, chosen[:, None], 1).mean()
+    shares = np.bincount(chosen, minlength=experts) / len(chosen)
+    return Route(layers, float(lost), tuple(shares.tolist()))
 
 
-def join(first: Path, second: Path, route: Route, out: Path, **changes: object) -> ModelSpec:
-    """Write one model file that holds two of the same contract, the first's description with `changes`.
+def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> ModelSpec:
+    """Write one model file that holds several of the same contract, the first's description with `changes`.
 
-    The second expert's outputs get the suffix ".1". Raises TrainError when the two don't belong together.
+    The outputs of those behind the first get the suffixes ".1", ".2" … Raises TrainError when they don't belong
+    together.
     """
-    specs = [read_spec(path) for path in (first, second)]
+    specs = [read_spec(path) for path in parts]
     alike = ("scale", "block", "color", "precision", "enlarging", "condition", "steady")
-    differing = [name for name in alike if getattr(specs[0], name) != getattr(specs[1], name)]
-    if differing:
-        raise TrainError(f"'{first}' and '{second}' differ in {', '.join(differing)}: export both alike")
-    graphs = [onnx.load(first), onnx.load(second)]
-    inputs = {value.name for value in graphs[0].graph.input}
-    joined = onnx.ModelProto()
-    joined.CopyFrom(graphs[0])
-    other = _renamed(graphs[1].graph, inputs)
-    joined.graph.node.extend(other.node)
-    joined.graph.initializer.extend(other.initializer)
-    joined.graph.output.extend(other.output)
+    for path, spec in zip(parts[1:], specs[1:], strict=True):
+        if differing := [name for name in alike if getattr(specs[0], name) != getattr(spec, name)]:
+            raise TrainError(f"'{parts[0]}' and '{path}' differ in {', '.join(differing)}: export both alike")
+    joined = onnx.load(parts[0])
+    inputs = {value.name for value in joined.graph.input}
+    for number, path in enumerate(parts[1:], start=1):
+        other = _renamed(onnx.load(path).graph, inputs, f".{number}")
+        joined.graph.node.extend(other.node)
+        joined.graph.initializer.extend(other.initializer)
+        joined.graph.output.extend(other.output)
     recipes = [json.loads(spec.recipe) if spec.recipe.startswith("{") else spec.recipe for spec in specs]
     spec = replace(
         specs[0],
-        # What fits the one whose trunk lies deeper fits the other too: multiples are powers of two.
+        # What fits the one whose trunk lies deepest fits the others too: multiples are powers of two.
         size_multiple=max(spec.size_multiple for spec in specs),
         radius=max(spec.radius for spec in specs),
         parameters=sum(spec.parameters for spec in specs),
         recipe=json.dumps({"experts": recipes}, sort_keys=True),
         measured={"experts": [spec.measured for spec in specs]},
+        experts=len(specs),
         route=route.numbers(),
         **changes,  # type: ignore[arg-type]
     )
@@ -156,13 +162,13 @@ def join(first: Path, second: Path, route: Route, out: Path, **changes: object) 
     return read_spec(out)
 
 
-def _renamed(graph: onnx.GraphProto, inputs: set[str]) -> onnx.GraphProto:
-    """The graph with ".1" behind every name but the inputs'."""
+def _renamed(graph: onnx.GraphProto, inputs: set[str], suffix: str) -> onnx.GraphProto:
+    """The graph with the suffix behind every name but the inputs'."""
     copy = onnx.GraphProto()
     copy.CopyFrom(graph)
 
     def rename(name: str) -> str:
-        return name if not name or name in inputs else f"{name}.1"
+        return name if not name or name in inputs else f"{name}{suffix}"
 
     for node in copy.node:
         node.name = rename(node.name)

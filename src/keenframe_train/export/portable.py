@@ -1,14 +1,14 @@
 """A model file of the runtime's as plain graphs that any engine takes: what the formats for elsewhere start from.
 
-The runtime's file holds up to two experts, a strength and the steadying of a stream, and returns blocks of bytes.
+The runtime's file holds one or several experts, a strength and the steadying of a stream, and returns blocks of bytes.
 Elsewhere each of its networks is a graph of its own, of a dozen operators:
 
     luma       luma (1, 1, H, W), condition (1, 128) -> sharpened (1, 1, sH, sW)
     rgb        image (1, 3, H, W) -> sharpened (1, 3, sH, sW)
-    condition  luma (1, 1, H, W) -> condition (1, 128), of a routed model second (1, 1), too
+    condition  luma (1, 1, H, W) -> condition (1, 128), of E experts preference (1, E - 1), too
 
-all float32, pixels in code values 0-255, the result neither rounded nor clipped. A frame goes through the second
-expert where `second` is positive (`keenframe.routing`).
+all float32, pixels in code values 0-255, the result neither rounded nor clipped. A frame goes through the expert behind
+the first whose `preference` is the greatest, or through the first where none is positive (`keenframe.routing`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from keenframe_train.nets.keen import BLOCK
 
 Size = tuple[int, int]  # width, height of the picture given to a network
 
+# Of the experts behind the first, in names of files.
+ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
 # What the runtime puts behind a network: rounding, clipping, bytes, and channels last.
 _ENDING = ("Transpose", "Cast", "Clip", "Round")
 
@@ -56,13 +59,13 @@ class Portable:
 
 
 def networks_of(path: Path, size: Size | None = None) -> list[Portable]:
-    """The networks of a model file that sharpen: NAME, and of a routed model its second expert, NAME-second.
+    """The networks of a model file that sharpen: NAME, and of several experts NAME-second, NAME-third …
 
     size: of the picture; None leaves it free.
     """
     spec, model = read_spec(path), onnx.load(path)
     base, int8 = spec.name.removesuffix("-int8"), "-int8" if spec.name.endswith("-int8") else ""
-    parts = ("", "-second") if spec.route else ("",)
+    parts = ("", *(f"-{ordinal}" for ordinal in ORDINALS[: spec.experts - 1]))
     return [
         Portable(f"{base}{part}{int8}", _cut(model, spec, expert, size)) for expert, part in enumerate(parts)
     ]
@@ -102,7 +105,8 @@ def _cut(model: onnx.ModelProto, spec: ModelSpec, expert: int, size: Size | None
 
 
 def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
-    """`keenframe.condition.band_statistics` of a frame as a network, NAME-condition, with the rule between two experts.
+    """`keenframe.condition.band_statistics` of a frame as a network, NAME-condition, with the rule between
+    several experts.
 
     size: its blocks are those that the runtime looks at in a frame of that size; of a free size it looks at all.
     """
@@ -139,17 +143,17 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
     ]
     outputs = [_value("condition", [1, CONDITION_SIZE])]
     if spec.route is not None:
-        layers, value = layers_of(spec.route), "condition"
+        layers, value = layers_of(spec.route, spec.experts), "condition"
         for index, (weights, biases) in enumerate(layers):
             last = index == len(layers) - 1
-            name = "second" if last else f"rule{index}"
+            name = "preference" if last else f"rule{index}"
             constants |= {f"{name}.weight": weights, f"{name}.bias": biases}
             nodes.append(make("Gemm", [value, f"{name}.weight", f"{name}.bias"], [name], name, transB=1))
             value = name
             if not last:
                 value = f"{name}.leaky"
                 nodes.append(make("LeakyRelu", [name], [value], value, alpha=SLOPE))
-        outputs.append(_value("second", [1, 1]))
+        outputs.append(_value("preference", [1, spec.experts - 1]))
     width, height = size or ("width", "height")
     graph = _assembled(nodes, constants, [_value("luma", [1, 1, height, width])], outputs)
     return Portable(f"{spec.name.removesuffix('-int8')}-condition", graph)

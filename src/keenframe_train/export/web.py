@@ -66,7 +66,7 @@ def export_web(model: Path, out: Path) -> Path:
     """
     spec = load_spec(model)
     _check(spec, model)
-    experts = read_experts(model, 2 if spec.route else 1)
+    experts = read_experts(model, spec.experts)
     shapes = [_shape(tensors) for tensors in experts]
     if any(shape["stride"] > 2 for shape in shapes):
         raise TrainError(
@@ -102,7 +102,7 @@ def read_experts(model: Path, experts: int) -> list[list[Tensor]]:
     graph = onnx.load(model).graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     found = []
-    for suffix in ("", ".1")[:experts]:
+    for suffix in ("", *(f".{number}" for number in range(1, experts))):
         pixels = _stored(stored, "pixels.weight", suffix, model).values
         if pixels.size != 256 or not np.array_equal(pixels.reshape(16, 16), np.eye(16)):
             raise TrainError(f"'{model}' does not begin with 4x4 blocks of pixels; expected a `keen` network")

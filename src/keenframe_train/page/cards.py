@@ -143,7 +143,7 @@ def _network(spec: ModelSpec) -> str:
         ),
     ]
     if spec.route is not None:
-        facts.append(("experts", "two in one file; the frame's own spectrum picks one"))
+        facts.append(("experts", f"{spec.experts} in one file; the frame's own spectrum picks one"))
     if spec.condition is not None:
         facts.append(("condition", "128 statistics of the frame's own 8x8 DCT"))
     if spec.steady:
@@ -213,12 +213,12 @@ def _measured(name: str, spec: ModelSpec, s: Sources) -> str:
 
 
 def _windows(spec: ModelSpec) -> str:
-    """ "r1 2.22, r2 2.61", of two experts one after the other."""
+    """ "r1 2.22, r2 2.61", of several experts one after the other."""
     parts = []
     for measured in spec.measured.get("experts", [spec.measured]):
         found = next((value for value in measured.values() if isinstance(value, dict)), {})
         parts.append(", ".join(f"{kind} {value:.2f}" for kind, value in found.items()) or "nothing")
-    return "; its second expert: ".join(parts)
+    return "; its next expert: ".join(parts)
 
 
 def _on_pictures(s: Sources, presets: Sequence[str], base: str, method: str) -> str:

@@ -7,7 +7,9 @@
 export const SIDE_MIN = 16;
 export const SIDE_MAX = 4096;
 export const STRENGTH_MAX = 2;
-const BLOCKS_MAX = 8; // as in web/kernel/keen.h
+// As in web/kernel/keen.h.
+const BLOCKS_MAX = 8;
+const EXPERTS_MAX = 8;
 
 /** Refuse what no engine takes. */
 export function checkInput(luma, width, height, strength) {
@@ -63,9 +65,9 @@ function shapeOf({ head, trunk, stride, blocks, embedding, inner }) {
 }
 
 /** Tell the kernel a model's rule; returns how many numbers it has. */
-export function setRoute(wasm, route) {
+export function setRoute(wasm, { route, experts }) {
   if (!route) return 0;
-  new Float32Array(wasm.memory.buffer, wasm.model_route(route.length), route.length).set(route);
+  new Float32Array(wasm.memory.buffer, wasm.model_route(route.length, experts.length), route.length).set(route);
   return route.length;
 }
 
@@ -81,7 +83,7 @@ export class WasmEngine {
     this.name = "wasm";
     this.model = model;
     this._wasm = /** @type {any} */ (new WebAssembly.Instance(module).exports);
-    model.experts.slice(0, 2).forEach((expert, index) => {
+    model.experts.slice(0, EXPERTS_MAX).forEach((expert, index) => {
       const shape = shapeOf(expert);
       new Int32Array(this._wasm.memory.buffer, this._wasm.model_shape(index), shape.length).set(shape);
     });
@@ -93,7 +95,7 @@ export class WasmEngine {
     }
     const at = this._wasm.model_weights();
     if (at) this._floats(at, count).set(model.weights);
-    if (!at || !this._wasm.model_ready(setRoute(this._wasm, model.route))) throw new Error("no memory for the model's weights");
+    if (!at || !this._wasm.model_ready(setRoute(this._wasm, model))) throw new Error("no memory for the model's weights");
   }
 
   /**

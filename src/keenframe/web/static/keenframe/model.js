@@ -14,9 +14,9 @@ const ROUTE_UNITS_MAX = 32;
  * @property {string} name
  * @property {string} version
  * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner: number[]}[]}
- *   experts one network, or two of which `route` picks one for a frame: channels of head and trunk (0: the blocks run on
+ *   experts one network, or several of which `route` picks one for a frame: channels of head and trunk (0: the blocks run on
  *   the head's map), edge of the head's positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
- * @property {number[] | null} route the rule on the condition: 128 weights and a bias, or two layers of these
+ * @property {number[] | null} route the rule on the condition: of one or two layers, with an output for each expert but the first
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
  * @property {Float32Array} weights all tensors, one after another
  */
@@ -61,15 +61,17 @@ function readHeader(text, length, name) {
   } catch {
     // Said below.
   }
-  if (!header || !Array.isArray(header.tensors) || !Number.isInteger(header.format)) {
+  if (!header || !Array.isArray(header.tensors) || !Array.isArray(header.experts) || !Number.isInteger(header.format)) {
     throw new Error(`${name} is cut short or damaged within its header: load or export it again`);
   }
   if (header.format !== FORMAT) {
     throw new Error(`${name} is of format ${header.format}; this keenframe.js knows ${FORMAT}: update it, or export again`);
   }
-  if (header.route && !routeFits(header.route.length)) {
-    throw new Error(`${name} has a route of ${header.route.length} numbers; expected ${CONDITION_SIZE + 1}, or ` +
-      `${CONDITION_SIZE + 2} for each of up to ${ROUTE_UNITS_MAX} units of a layer between and 1`);
+  if (header.route && !routeFits(header.route.length, header.experts.length)) {
+    const outputs = header.experts.length - 1;
+    throw new Error(`${name} has a route of ${header.route.length} numbers for ${outputs + 1} experts; expected ` +
+      `${(CONDITION_SIZE + 1) * outputs}, or ${CONDITION_SIZE + 1 + outputs} for each of up to ${ROUTE_UNITS_MAX} units of ` +
+      `a layer between and ${outputs}`);
   }
   if (!header.tensors.every(({ shape, type, axis = 0 }) => BYTES[type] && shape.length && axis in shape)) {
     throw new Error(`${name} has tensors of a kind that this keenframe.js does not know: update it`);
@@ -77,9 +79,10 @@ function readHeader(text, length, name) {
   return header;
 }
 
-function routeFits(count) {
-  const units = (count - 1) / (CONDITION_SIZE + 2);
-  return count === CONDITION_SIZE + 1 || (Number.isInteger(units) && units >= 1 && units <= ROUTE_UNITS_MAX);
+function routeFits(count, experts) {
+  const outputs = experts - 1;
+  const units = (count - outputs) / (CONDITION_SIZE + 1 + outputs);
+  return count === (CONDITION_SIZE + 1) * outputs || (Number.isInteger(units) && units >= 1 && units <= ROUTE_UNITS_MAX);
 }
 
 function storedBytes({ shape, type, axis }, count) {

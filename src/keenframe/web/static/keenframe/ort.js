@@ -39,7 +39,7 @@ export class OrtEngine {
     this._session = session;
     // Condition, route and steadying are keenframe's own.
     this._wasm = /** @type {any} */ (new WebAssembly.Instance(module).exports);
-    this._wasm.model_ready(setRoute(this._wasm, model.route));
+    this._wasm.model_ready(setRoute(this._wasm, model));
     this._previous = null;
   }
 
