@@ -67,9 +67,9 @@ class Router:
         """
         if self._layers is None:
             return 0
-        preferred = scores(self._layers, condition)
         if enlarged is False:
-            return len(preferred) - 1
+            return len(self._layers[-1][1])
+        preferred = scores(self._layers, condition)
         if enlarged:
             preferred = preferred[:-1]
         best = int(preferred.argmax())
