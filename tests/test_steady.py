@@ -261,6 +261,8 @@ def test_descriptions_that_cannot_be() -> None:
     for experts, route in ((1, ROUTE), (2, None), (0, None)):
         with pytest.raises(ModelError, match=f"{experts} experts and .* route; expected a route where"):
             ModelSpec("x", experts=experts, route=route, condition=dict(CONDITION))
+    with pytest.raises(ModelError, match="9 experts; this keenframe knows up to 8"):
+        ModelSpec("x", experts=9, route=tuple(between(9)), condition=dict(CONDITION))
     with pytest.raises(ModelError, match="luma"):
         ModelSpec("x", color="rgb", steady=True)
     with pytest.raises(ModelError, match="steady with size_multiple=2"):

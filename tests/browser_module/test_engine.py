@@ -264,6 +264,18 @@ def test_what_the_engine_does_not_take(page: Page, call_of: str, message: str) -
     assert message in error_of(page, code)
 
 
+@pytest.mark.parametrize("networks", [1, 3])
+def test_a_rule_between_another_number_of_networks_is_refused(page: Page, networks: int) -> None:
+    code = f"""
+      const {{ parseModel }} = await import("/keenframe/model.js");
+      const {{ setRoute, compileEngine }} = await import("/keenframe/engine.js");
+      const model = parseModel(await (await fetch("/keenframe/models/keen.kfm")).arrayBuffer());
+      const wasm = new WebAssembly.Instance(await compileEngine(location.origin + "/keenframe/")).exports;
+      model.experts = Array({networks}).fill(model.experts[0]);
+      setRoute(wasm, model);"""
+    assert f"no rule of 1041 numbers between {networks} networks" in error_of(page, code)
+
+
 def test_a_network_of_another_shape_is_refused(page: Page) -> None:
     code = """
       const { parseModel } = await import("/keenframe/model.js");

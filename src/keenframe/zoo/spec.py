@@ -27,6 +27,7 @@ GRAPH_NAMES: dict[str, tuple[str, str, str]] = {
     "rgb": ("image", "pixels", "residual"),
 }
 
+EXPERTS_MAX = 8  # as in web/kernel/keen.h
 # What a graph can give: pixels, what strength 1 adds to its base, and pixels drawn towards the last frame's.
 OutputKind = Literal["pixels", "residual", "steady"]
 
@@ -48,8 +49,8 @@ class ModelSpec:
     with strength (1,) float32 and, for luma models that want one, condition (1, 128) float32 as further inputs.
     steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
-    experts: how many networks the file holds; of those behind the first the outputs have ".1", ".2" … behind their
-    names. The last is the one for frames that were not enlarged. route: of several, the numbers of the rule
+    experts: how many networks the file holds, at most 8; of those behind the first the outputs have ".1", ".2" …
+    behind their names. The last is the one for frames that were not enlarged. route: of several, the numbers of the rule
     (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
@@ -124,6 +125,10 @@ class ModelSpec:
             raise ModelError(
                 f"model {self.name!r} is steady with size_multiple={self.size_multiple}; expected a multiple of "
                 f"{self.block}, the edge of the blocks of its input that are compared"
+            )
+        if self.experts > EXPERTS_MAX:
+            raise ModelError(
+                f"model {self.name!r} has {self.experts} experts; this keenframe knows up to {EXPERTS_MAX}"
             )
         if self.experts < 1 or (self.experts > 1) != (self.route is not None):
             raise ModelError(

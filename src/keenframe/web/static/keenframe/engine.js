@@ -67,7 +67,9 @@ function shapeOf({ head, trunk, stride, blocks, embedding, inner }) {
 /** Tell the kernel a model's rule; returns how many numbers it has. */
 export function setRoute(wasm, { route, experts }) {
   if (!route) return 0;
-  new Float32Array(wasm.memory.buffer, wasm.model_route(route.length, experts.length), route.length).set(route);
+  const at = wasm.model_route(route.length, experts.length);
+  if (!at) throw new Error(`the engine knows no rule of ${route.length} numbers between ${experts.length} networks`);
+  new Float32Array(wasm.memory.buffer, at, route.length).set(route);
   return route.length;
 }
 
