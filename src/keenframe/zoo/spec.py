@@ -50,8 +50,8 @@ class ModelSpec:
     steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
     experts: how many networks the file holds, at most 8; of those behind the first the outputs have ".1", ".2" …
-    behind their names. The last is the one for frames that were not enlarged. route: of several, the numbers of the rule
-    (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one.
+    behind their names. The last is the one for frames that were not enlarged. route: of several, the numbers of the
+    rule (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
