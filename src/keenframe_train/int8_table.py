@@ -15,25 +15,29 @@ from onnx import numpy_helper
 from torch import nn
 
 from keenframe.metrics import psnr
-from keenframe.zoo.store import read_spec
+from keenframe.zoo.store import find_model, list_models, read_spec
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
 from keenframe_train.data.validation import Sample, luma_plane
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.judge import CEILING_DB
 from keenframe_train.evaluate.markdown import DASH, wide_table
+from keenframe_train.export.experts import only
 from keenframe_train.export.onnx_file import to_graph
 from keenframe_train.export.package import load_rounded, mean_psnr, simplify, store_int8
 from keenframe_train.export.plain import halved, to_int8_graph, to_rgb_graph
 from keenframe_train.export.plain_int8 import luma_psnr, quantize_plain
 from keenframe_train.export.quantize import quantize
+from keenframe_train.files import replacing
 from keenframe_train.nets.keen import Keen
 from keenframe_train.nets.load import load_any
 from keenframe_train.nets.registry import build
-from keenframe_train.recipe import Recipe
+from keenframe_train.recipe import Recipe, recipe_path
 
 # Names of the columns: NNCF as it comes, with each range tuned on training pairs, fine-tuned in INT8 arithmetic.
 WAYS = ("post-training", "post-training, tuned", "fine-tuned")
+# What a recipe keeps of its network, and what the table keeps of a packaged file.
+WEIGHTS, SHIPPED = "weights.pt", "int8.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,37 @@ def as_run(model: Path, folder: Path) -> Path:
     return folder
 
 
+def as_shipped(name: str, folder: Path) -> str | None:
+    """A packaged `keen` as a run's folder: its recipe's weights.pt as best.pt, and the expert that was fine-tuned from
+    them, out of the packaged INT8 file, as int8.onnx.
+
+    name: of the recipe, which is an expert's too: "keen-full" is the second one of `keen`. Gives the file's name,
+    version and digest; None, and nothing is written, where no recipe and file of that kind belong together.
+    """
+    try:
+        weights = recipe_path(name).with_name(WEIGHTS)
+    except TrainError:
+        return None
+    # Models may share an expert: the one with the shorter name is the one that it was made for.
+    for spec in sorted(list_models(), key=lambda spec: len(spec.name)) if weights.exists() else ():
+        if not (spec.name.startswith("keen") and spec.name.endswith("-int8")):
+            continue
+        card = json.loads(spec.recipe)
+        names = [each["name"] for each in card.get("experts", [card])]
+        if name in names:
+            model = only(onnx.load(find_model(spec.name)), spec, names.index(name))
+            for path, content in (
+                (folder / SHIPPED, model.SerializeToString()),
+                (folder / "best.pt", weights.read_bytes()),
+            ):
+                with replacing(path) as file:
+                    file.write(content)
+            return f"{spec.name} {spec.version}, {spec.sha256[:16]}"
+    return None
+
+
 def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: int) -> Compared:
-    """Measure a run's best.pt in float, in INT8 after training and as its int8.pt, each as an ONNX file.
+    """Measure a run's best.pt in float, in INT8 after training and as its int8.pt or int8.onnx, each as an ONNX file.
 
     frames: pairs of the bank that NNCF sees. sweeps: rounds of tuning the ranges on them. samples: what is measured on,
     none of them in the bank.
@@ -81,7 +114,7 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
     network, _ = load_any(run / "best.pt")
     pairs = bank.calibration(frames)
     if isinstance(network, Keen):
-        graphs = _keen(network, run / "int8.pt", pairs, sweeps)
+        graphs = _keen(network, run, pairs, sweeps)
         found = {way: mean_psnr(graph.SerializeToString(), samples) for way, graph in graphs}
     else:
         multiple = int(network.size_multiple)
@@ -93,14 +126,18 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
 
 
 def _keen(
-    network: Keen, tuned: Path, pairs: list[Sample], sweeps: int
+    network: Keen, run: Path, pairs: list[Sample], sweeps: int
 ) -> Iterable[tuple[str, onnx.ModelProto]]:
     simplify(network)
     graph = to_graph(network)
     yield "float", graph
     yield WAYS[0], quantize(graph, pairs, sweeps=0)
     yield WAYS[1], quantize(graph, pairs, sweeps=sweeps)
-    yield WAYS[2], store_int8(to_graph(load_rounded(tuned)))
+    shipped = run / SHIPPED
+    yield (
+        WAYS[2],
+        onnx.load(shipped) if shipped.exists() else store_int8(to_graph(load_rounded(run / "int8.pt"))),
+    )
 
 
 def _lab(

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from onnx import numpy_helper
 from PIL import Image
 
+from keenframe.condition import band_statistics
 from keenframe.zoo.spec import load_spec
 from keenframe.zoo.store import find_model
 from keenframe_train import qat
@@ -25,10 +26,10 @@ from keenframe_train.data.validation import validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import load_experiment
 from keenframe_train.export.onnx_file import run_file, to_graph
-from keenframe_train.export.package import export_model, load_network, load_rounded, store_int8
+from keenframe_train.export.package import export_model, load_network, load_rounded, simplify, store_int8
 from keenframe_train.export.plain import export_plain, to_int8_graph
 from keenframe_train.export.web import export_web
-from keenframe_train.int8_table import as_run
+from keenframe_train.int8_table import as_run, as_shipped
 from keenframe_train.loop import fit
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.load import load_any
@@ -341,6 +342,29 @@ def test_a_research_model_becomes_a_run_again(tmp_path: Path) -> None:
     assert np.abs(found - wanted.round().numpy()).max() <= 1
     with pytest.raises(TrainError, match="give the run's folder"):
         as_run(find_model("keen-float"), tmp_path / "keen")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("keen", "keen-int8"), ("keen-full", "keen-int8"), ("keen-x2", "keen-x2-int8")]
+)
+def test_a_packaged_keen_becomes_a_run_with_its_int8_file(name: str, file: str, tmp_path: Path) -> None:
+    about = as_shipped(name, tmp_path / "run")
+    assert about is not None and about.startswith(f"{file} {load_spec(find_model(file)).version}, ")
+    network, state = load_any(tmp_path / "run" / "best.pt")
+    assert isinstance(network, Keen) and Recipe.from_json(state["recipe"]).name == name
+    plane = picture(3, 64, 64)[..., 0]
+    condition = band_statistics(plane)
+    simplify(network)
+    onnx.save(to_graph(network), tmp_path / "float.onnx")
+    wanted = run_file(tmp_path / "float.onnx", plane, condition)[0].astype(int)
+    found = run_file(tmp_path / "run" / "int8.onnx", plane, condition)[0].astype(int)
+    # The same network in other arithmetic: nearly the same picture, and not the very same one.
+    assert 0 < np.abs(found - wanted).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["srresnet-separable-int8", "nothing-of-that-name"])
+def test_no_packaged_keen_is_no_run(name: str, tmp_path: Path) -> None:
+    assert as_shipped(name, tmp_path / "run") is None and not (tmp_path / "run").exists()
 
 
 def test_the_table_of_int8(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from keenframe.routing import layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.experts import Route, fit_route, join, qualities
+from keenframe_train.export.experts import Route, fit_route, join, only, qualities
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model
 from keenframe_train.export.package import share_bias
 from keenframe_train.nets.keen import Keen, KeenConfig
@@ -101,6 +102,28 @@ def test_two_experts_in_one_file_give_what_each_gave_alone(first: KeenConfig, tm
                 assert np.abs(found.astype(int) - wanted).max() <= 1
                 stream = np.asarray(sharpener.sharpen(plane, still=False))
                 assert np.array_equal(stream, found)
+
+
+def test_an_expert_is_taken_out_of_the_file_again(tmp_path: Path) -> None:
+    paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
+    for seed, path in enumerate(paths):
+        write_model(path, to_graph(network(seed)), SPEC)
+    route = Route([(np.zeros((1, 128), np.float32), np.zeros(1, np.float32))])
+    spec = join(paths, route, tmp_path / "both.onnx", name="both")
+    plane = luma(picture(41, 64, 96))
+    condition = band_statistics(plane)
+    for expert, path in enumerate(paths):
+        part = only(onnx.load(tmp_path / "both.onnx"), spec, expert)
+        onnx.checker.check_model(part)
+        assert {tensor.name for tensor in part.graph.initializer}.isdisjoint(
+            tensor.name
+            for tensor in only(onnx.load(tmp_path / "both.onnx"), spec, 1 - expert).graph.initializer
+        )
+        onnx.save(part, tmp_path / "part.onnx")
+        for found, wanted in zip(
+            run_file(tmp_path / "part.onnx", plane, condition), run_file(path, plane, condition), strict=True
+        ):
+            assert np.array_equal(found, wanted)
 
 
 def test_experts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def prune(
 
 def int8_table(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Runs' folders; or names of research models.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Runs' folders; or names of packaged models and their recipes."
+        ),
     ],
     data: Data,
     banks: Annotated[
@@ -106,28 +109,32 @@ def int8_table(
     from keenframe_train.checkpoint import load_checkpoint
     from keenframe_train.data.bank import open_bank
     from keenframe_train.files import write_text
-    from keenframe_train.int8_table import as_run, compare, markdown, read_rows
+    from keenframe_train.int8_table import as_run, as_shipped, compare, markdown, read_rows
     from keenframe_train.nets.load import fine_tuned, load_any
     from keenframe_train.qat import quantize_aware
     from keenframe_train.recipe import Recipe
 
     rows = read_rows(target / "int8.json")
     for run in runs:
-        folder = Path(run)
+        folder, packaged = Path(run), None
         if not folder.is_dir():
             folder = target / "runs" / run
-            if not (folder / "best.pt").exists():
+            packaged = as_shipped(run, folder)
+            if packaged is None and not (folder / "best.pt").exists():
                 as_run(find_model(run), folder)
         _, state = load_any(folder / "best.pt")
         recipe = Recipe.from_json(state["recipe"])
         pairs, samples = open_bank(banks / recipe.bank_name), judged_on(recipe, data)
-        if fine_tuned(folder / "best.pt") is None:
+        if packaged is None and fine_tuned(folder / "best.pt") is None:
             quantize_aware(
                 folder / "best.pt", pairs, samples, folder / "int8.pt", steps=steps, workers=workers
             )
-        rounded = load_checkpoint(folder / "int8.pt")["rounded"]
+        tuned = (
+            {"file": packaged} if packaged
+            else {"fine_tuning_steps": load_checkpoint(folder / "int8.pt")["rounded"]}
+        )  # fmt: skip
         about = {
-            "step": state["step"], "fine_tuning_steps": rounded, "frames": frames,
+            "step": state["step"], **tuned, "frames": frames,
             "sweeps": sweeps, "windows": len(samples),
         }  # fmt: skip
         if rows.get(folder.name, {}).get("about") == about:

@@ -24,11 +24,12 @@ from torch.nn import functional as F
 from keenframe.condition import CONDITION_SIZE
 from keenframe.metrics import psnr
 from keenframe.routing import SLOPE, Layer, scores
-from keenframe.zoo.spec import ModelSpec
+from keenframe.zoo.spec import ModelSpec, OutputKind
 from keenframe.zoo.store import read_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import write_model
+from keenframe_train.export.simplify import renamed
 from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 
@@ -160,6 +161,30 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
     )
     write_model(out, joined, spec)
     return read_spec(out)
+
+
+def only(model: onnx.ModelProto, spec: ModelSpec, expert: int) -> onnx.ModelProto:
+    """One expert of what `join` wrote, its outputs without a suffix: pixels, residual and, where there is one, the
+    steady picture."""
+    kinds: tuple[OutputKind, ...] = ("pixels", "residual", *(("steady",) if spec.steady else ()))
+    names = {spec.output(kind, expert): spec.output(kind) for kind in kinds}
+    wanted, nodes = set(names), []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            nodes.append(renamed(node, names))
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    for kept, everything in (
+        (nodes[::-1], part.graph.node),
+        ([tensor for tensor in model.graph.initializer if tensor.name in wanted], part.graph.initializer),
+        ([value for value in model.graph.output if value.name in names], part.graph.output),
+    ):
+        del everything[:]
+        everything.extend(kept)
+    for value in part.graph.output:
+        value.name = names[value.name]
+    return part
 
 
 def _renamed(graph: onnx.GraphProto, inputs: set[str], suffix: str) -> onnx.GraphProto:
