@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from keenframe.metrics import psnr
+from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import find_model, list_models, read_spec
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.data.bank import Bank
@@ -77,31 +78,43 @@ def as_run(model: Path, folder: Path) -> Path:
 
 
 def as_shipped(name: str, folder: Path) -> str | None:
-    """A packaged `keen` as a run's folder: its recipe's weights.pt as best.pt, and the expert that was fine-tuned from
-    them, out of the packaged INT8 file, as int8.onnx.
+    """A packaged model as a run's folder: its float weights as best.pt, and the packaged INT8 file that was fine-tuned
+    from them as int8.onnx.
 
-    name: of the recipe, which is an expert's too: "keen-full" is the second one of `keen`. Gives the file's name,
-    version and digest; None, and nothing is written, where no recipe and file of that kind belong together.
+    name: of a recipe of `keen`, which is an expert's too ("keen-full" is the second one of `keen`) and keeps its
+    weights, or of a research model. Gives the INT8 file's name, version and digest; None, and nothing is written, where
+    there is no such file.
     """
-    try:
-        weights = recipe_path(name).with_name(WEIGHTS)
-    except TrainError:
+    found = _packaged(name)
+    if found is None:
         return None
+    spec, expert = found
+    model = onnx.load(find_model(spec.name))
+    if spec.color == "luma":
+        model = only(model, spec, expert)
+        with replacing(folder / "best.pt") as file:
+            file.write(recipe_path(name).with_name(WEIGHTS).read_bytes())
+    else:
+        as_run(find_model(f"{name}-float"), folder)
+    with replacing(folder / SHIPPED) as file:
+        file.write(model.SerializeToString())
+    return f"{spec.name} {spec.version}, {spec.sha256[:16]}"
+
+
+def _packaged(name: str) -> tuple[ModelSpec, int] | None:
+    """The packaged INT8 file that holds a recipe's network, and which of its experts that is."""
     # Models may share an expert: the one with the shorter name is the one that it was made for.
-    for spec in sorted(list_models(), key=lambda spec: len(spec.name)) if weights.exists() else ():
-        if not (spec.name.startswith("keen") and spec.name.endswith("-int8")):
+    for spec in sorted(list_models(), key=lambda spec: len(spec.name)):
+        if spec.precision != "int8":
+            continue
+        if spec.color != "luma":
+            if spec.name == f"{name}-int8":
+                return spec, 0
             continue
         card = json.loads(spec.recipe)
         names = [each["name"] for each in card.get("experts", [card])]
         if name in names:
-            model = only(onnx.load(find_model(spec.name)), spec, names.index(name))
-            for path, content in (
-                (folder / SHIPPED, model.SerializeToString()),
-                (folder / "best.pt", weights.read_bytes()),
-            ):
-                with replacing(path) as file:
-                    file.write(content)
-            return f"{spec.name} {spec.version}, {spec.sha256[:16]}"
+            return spec, names.index(name)
     return None
 
 
@@ -118,7 +131,7 @@ def compare(run: Path, bank: Bank, samples: list[Sample], frames: int, sweeps: i
         found = {way: mean_psnr(graph.SerializeToString(), samples) for way, graph in graphs}
     else:
         multiple = int(network.size_multiple)
-        graphs = _lab(network, run / "int8.pt", pairs, sweeps)
+        graphs = _lab(network, run, pairs, sweeps)
         found = {way: luma_psnr(graph.SerializeToString(), samples, multiple) for way, graph in graphs}
     floating = found.pop("float")
     change = {way: {kind: own[kind] - floating[kind] for kind in own} for way, own in found.items()}
@@ -141,13 +154,14 @@ def _keen(
 
 
 def _lab(
-    network: nn.Module, tuned: Path, pairs: list[Sample], sweeps: int
+    network: nn.Module, run: Path, pairs: list[Sample], sweeps: int
 ) -> Iterable[tuple[str, onnx.ModelProto]]:
     graph, multiple = to_rgb_graph(halved(network)), int(network.size_multiple)
     yield "float", graph
     yield WAYS[0], quantize_plain(graph, pairs, multiple)
     yield WAYS[1], quantize_plain(graph, pairs, multiple, sweeps=sweeps)
-    yield WAYS[2], to_int8_graph(load_any(tuned)[0])
+    shipped = run / SHIPPED
+    yield WAYS[2], onnx.load(shipped) if shipped.exists() else to_int8_graph(load_any(run / "int8.pt")[0])
 
 
 def _inputs(network: nn.Module, samples: list[Sample]) -> dict[str, float]:

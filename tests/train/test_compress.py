@@ -362,8 +362,16 @@ def test_a_packaged_keen_becomes_a_run_with_its_int8_file(name: str, file: str, 
     assert 0 < np.abs(found - wanted).mean() < 2
 
 
-@pytest.mark.parametrize("name", ["srresnet-separable-int8", "nothing-of-that-name"])
-def test_no_packaged_keen_is_no_run(name: str, tmp_path: Path) -> None:
+def test_a_packaged_research_model_becomes_a_run_with_its_int8_file(tmp_path: Path) -> None:
+    about = as_shipped("srresnet-separable", tmp_path / "run")
+    assert about is not None and about.startswith("srresnet-separable-int8 ")
+    assert (tmp_path / "run" / "int8.onnx").read_bytes() == find_model("srresnet-separable-int8").read_bytes()
+    _, state = load_any(tmp_path / "run" / "best.pt")
+    assert Recipe.from_json(state["recipe"]).network.name == "separable"
+
+
+@pytest.mark.parametrize("name", ["edsr-plain", "nothing-of-that-name"])
+def test_what_is_not_packaged_in_eight_bits_is_no_run(name: str, tmp_path: Path) -> None:
     assert as_shipped(name, tmp_path / "run") is None and not (tmp_path / "run").exists()
 
 

@@ -1,4 +1,4 @@
-"""`export`: from weights to the files that are shipped."""
+"""`export` and `rule`: from weights to the files that are shipped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import typer
 from keenframe_train.cli.options import bank_folder, best_of, in_words, judged_on, out
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from keenframe_train.export.experts import Route
     from keenframe_train.export.package import Exported
     from keenframe_train.recipe import Recipe
 
@@ -17,8 +21,9 @@ DYNAMIC, WEB = "dynamic", "web"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(export)
+    app.command()(rule)
 
 
 def export(
@@ -99,6 +104,48 @@ def export(
         source = find_model(model)
     if to is not None:
         _convert(source, to, models, wanted, int8, data)
+
+
+def rule(
+    model: Annotated[str, typer.Argument(help="A model of several experts: its name, or an .onnx file.")],
+    folders: Annotated[list[Path], typer.Option("--bank", help="Pairs to fit the rule on; may be repeated.")],
+    version: Annotated[str, typer.Option(help="Version in the model's card.")],
+    models: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("models"),
+    pairs: Annotated[
+        int, typer.Option(min=1, help="Pairs of each bank that the rule is fitted on.")
+    ] = 10_000,
+) -> None:
+    """Fit the rule between a model's experts anew; their weights stay as they are.
+
+    The experts are measured as they are in the INT8 file, where there is one; the float file gets the same rule.
+    """
+    import numpy as np
+
+    from keenframe.zoo.store import find_model
+    from keenframe_train.data.bank import open_bank
+    from keenframe_train.export.experts import file_qualities, fit_route, with_route
+
+    measured = find_model(model, prefer_int8=True)
+    found = []
+    for bank in map(open_bank, folders):
+        items = np.array(bank.picked(pairs))
+        found.append((np.array(bank.conditions[items]), file_qualities(measured, bank, items)))
+    conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    route = fit_route(conditions, quality)
+    _tell_rule(route, quality)
+    for source in sorted({measured, find_model(model)}):
+        target = models / source.name
+        with_route(source, route, target, version)
+        out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
+
+
+def _tell_rule(route: Route, quality: NDArray[np.float32]) -> None:
+    alone = (quality.max(1, keepdims=True) - quality).mean(0)
+    out.print(
+        f"of {len(quality)} pairs the experts take {', '.join(f'{share:.0%}' for share in route.shares)}; against the "
+        f"best one of each the rule gives away {route.lost:.3f} dB, each expert alone "
+        f"{', '.join(f'{value:.3f}' for value in alone)}"
+    )
 
 
 def _size(text: str) -> tuple[int, int] | None:
@@ -265,12 +312,7 @@ def _experts(
         found.append((np.array(bank.conditions[items]), qualities(experts, bank, items)))
     conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
     route = fit_route(conditions, quality)
-    alone = (quality.max(1, keepdims=True) - quality).mean(0)
-    out.print(
-        f"of {len(quality)} pairs the experts take {', '.join(f'{share:.0%}' for share in route.shares)}; against the "
-        f"best one of each the rule gives away {route.lost:.3f} dB, each expert alone "
-        f"{', '.join(f'{value:.3f}' for value in alone)}"
-    )
+    _tell_rule(route, quality)
     with tempfile.TemporaryDirectory() as scratch:
         parts = [
             # Several of them shall not make a file so many times as large.

@@ -97,6 +97,9 @@ WEBCAM = d.Sometimes(
     0.7,
 )
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
+# What is hardest to tell apart: frames of full size that a codec has smoothed, and frames that were enlarged a little.
+_SMOOTHED = replace(CALL_FULL, codecs={"h264": 0.2, "vp8": 0.1, "vp9": 0.2, "hevc": 0.3, "av1": 0.2})
+_NEARLY_FULL = replace(_CALL_SMALL, scales=((4 / 3, 0.3), (1.5, 0.4), (2, 0.3)))
 _WIDE_BLUR = d.GaussianBlur((0.8, 2.6), (5, 7, 9))
 # The wide variants meet Pillow's and OpenCV's kernels alike, bicubic ones more often than their share of the four
 # combinations of shrinking and enlarging: they leave the least to see and are the first that anyone tries.
@@ -174,6 +177,37 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 }
             ),
             ("r1", "r2", "r3", "call-half", "call-full", "clean"),
+        ),
+        # Of soft pictures most are sharpened by mistake where a strong codec took what little detail they had, or where
+        # nothing happened to them at all.
+        "keen-soft": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.16, d.Identity()),
+                    "call-full": (0.40, _SMOOTHED),
+                    "call-small": (0.24, _NEARLY_FULL),
+                    "r1": (0.08, _WIDE_R1),
+                    "r2": (0.04, _WIDE_R2),
+                    "r3": (0.08, _WIDE_R3),
+                }
+            ),
+            ("call-full", "clean"),
+            camera=WEBCAM,
+        ),
+        # And what is to be sharpened all the same.
+        "keen-enlarged": Mix(
+            MappingProxyType(
+                {
+                    "call-full": (0.08, _SMOOTHED),
+                    "call-small": (0.22, _CALL_SMALL),
+                    "r1": (0.15, _WIDE_R1),
+                    "r2": (0.20, _WIDE_R2),
+                    "r3": (0.35, _WIDE_R3),
+                }
+            ),
+            ("r1", "r2", "r3", "call-half"),
+            camera=WEBCAM,
+            filmed=("call-full",),
         ),
         "keen-x2": Mix(
             MappingProxyType(

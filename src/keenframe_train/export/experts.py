@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -28,17 +29,17 @@ from keenframe.zoo.spec import ModelSpec, OutputKind
 from keenframe.zoo.store import read_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.onnx_file import write_model
+from keenframe_train.export.onnx_file import run_session, write_model
 from keenframe_train.export.simplify import renamed
 from keenframe_train.nets.keen import Keen
 from keenframe_train.progress import progress
 
-# A single layer cannot tell a soft screen from a compressed one; eight units between can, and more do no better. The
-# decay keeps the rule from knowing its pairs too well (docs/log.md).
-UNITS, DECAY = 8, 3e-3
-# What another expert than the last does to a frame of full size is seen as damage; what is not won on an enlarged one
-# is not seen.
-HARM = 3.0
+# A single layer cannot tell a soft screen from a compressed one. With tens of thousands of pairs 32 units tell more
+# than eight, and that is what the browser's engine holds. The decay keeps the rule from knowing its pairs too well
+# (docs/log.md).
+UNITS, DECAY = 32, 3e-4
+# A picture that one expert ruins by more than this, in dB, says no more than one that it ruins by this.
+COST = 2.0
 # Experts that agree on a picture within this: it says nothing about which of them to take.
 TIE = 0.01
 
@@ -78,10 +79,38 @@ def qualities(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> N
     return np.array(found, np.float32)
 
 
+def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
+    """`qualities` of the experts of a model file, run in ONNX Runtime.
+
+    Raises TrainError for a file that holds one network.
+    """
+    spec = read_spec(model)
+    if spec.experts == 1:
+        raise TrainError(f"'{model}' holds one network; a rule is between several experts")
+    whole, found = onnx.load(model), []
+    experts = [
+        onnxruntime.InferenceSession(
+            only(whole, spec, expert).SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for expert in range(spec.experts)
+    ]
+    with progress() as bar:
+        row = bar.add_task("all experts", total=len(items), note="")
+        for item in items.tolist():
+            pair = np.array(bank.degraded[item]), np.array(bank.conditions[item])
+            found.append(
+                [
+                    psnr(run_session(expert, *pair)[0], bank.pristine[item], ceiling_db=50.0)
+                    for expert in experts
+                ]
+            )
+            bar.advance(row)
+    return np.array(found, np.float32)
+
+
 def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
     """A rule of two layers that loses as little quality as possible: logistic regression of the best expert against
-    each other one, every picture weighted by what that other one would cost; `HARM` times that where the last is the
-    best.
+    each other one, every picture weighted by what that other one would cost, up to `COST`.
 
     conditions: (N, 128). quality: (N, E) as `qualities` gives it. Raises TrainError when the experts do as well
     everywhere, so that there is nothing to choose.
@@ -91,8 +120,7 @@ def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> 
     cost = quality.max(1, keepdims=True) - quality
     if float(cost.max()) < TIE:
         raise TrainError("all experts give the same pictures; expected networks trained on different damage")
-    harm = np.where(best == experts - 1, HARM, 1.0)[:, None]
-    weight = torch.from_numpy(np.minimum(harm * cost, 1.0) * (cost >= TIE)).double()
+    weight = torch.from_numpy(np.minimum(cost, COST) * (cost >= TIE)).double()
     x = torch.from_numpy(np.ascontiguousarray(conditions)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread
@@ -160,6 +188,12 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
         **changes,  # type: ignore[arg-type]
     )
     write_model(out, joined, spec)
+    return read_spec(out)
+
+
+def with_route(model: Path, route: Route, out: Path, version: str) -> ModelSpec:
+    """Write the model file with another rule between its experts, and the version that this makes it."""
+    write_model(out, onnx.load(model), replace(read_spec(model), route=route.numbers(), version=version))
     return read_spec(out)
 
 
