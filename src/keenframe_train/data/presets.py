@@ -68,8 +68,6 @@ class Mix:
 
     validation: the presets that a run on this mix is judged by. camera: what the pristine picture itself has been
     through; it is the target all the same. filmed: the degradations whose pictures have; none named: all.
-    smaller: the share of pictures that are shrunk before all else, and the lowest and highest factor: that gives
-    sharper pristine pixels than many photographs have, and takes out what was left of their own compression.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
@@ -77,7 +75,6 @@ class Mix:
     scale: int = 1
     camera: d.Degradation | None = None
     filmed: tuple[str, ...] = ()
-    smaller: tuple[float, float, float] = (0.4, 0.5, 1.0)
 
 
 def _one(name: str, scale: int = 1) -> Mix:
@@ -237,8 +234,6 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
             ),
             ("r1",),
-            # What a bicubic kernel left is hard to see beside the JPEG blocks of the picture itself.
-            smaller=(0.8, 0.4, 0.75),
         ),
         "r2": _one("r2"),
         "r3": _one("r3"),

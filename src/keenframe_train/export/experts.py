@@ -37,9 +37,10 @@ from keenframe_train.progress import progress
 # A single layer cannot tell a soft screen from a compressed one. With tens of thousands of pairs 32 units tell more
 # than eight, and that is what the browser's engine holds. The decay keeps the rule from knowing its pairs too well
 # (docs/log.md).
-UNITS, DECAY = 32, 3e-4
-# A picture that one expert ruins by more than this, in dB, says no more than one that it ruins by this.
-COST = 2.0
+UNITS, DECAY = 32, 1e-3
+# What another expert than the last does to a frame of full size is seen as damage; what is not won on an enlarged one
+# is not seen. A picture that loses more than COST, in dB, says no more than one that loses that.
+HARM, COST = 2.0, 2.0
 # Experts that agree on a picture within this: it says nothing about which of them to take.
 TIE = 0.01
 
@@ -110,7 +111,8 @@ def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[
 
 def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
     """A rule of two layers that loses as little quality as possible: logistic regression of the best expert against
-    each other one, every picture weighted by what that other one would cost, up to `COST`.
+    each other one, every picture weighted by what that other one would cost, `HARM` times that where the last is the
+    best, up to `COST`.
 
     conditions: (N, 128). quality: (N, E) as `qualities` gives it. Raises TrainError when the experts do as well
     everywhere, so that there is nothing to choose.
@@ -120,7 +122,8 @@ def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> 
     cost = quality.max(1, keepdims=True) - quality
     if float(cost.max()) < TIE:
         raise TrainError("all experts give the same pictures; expected networks trained on different damage")
-    weight = torch.from_numpy(np.minimum(cost, COST) * (cost >= TIE)).double()
+    harm = np.where(best == experts - 1, HARM, 1.0)[:, None]
+    weight = torch.from_numpy(np.minimum(harm * cost, COST) * (cost >= TIE)).double()
     x = torch.from_numpy(np.ascontiguousarray(conditions)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread
