@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -67,6 +68,26 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     assert spec.route is not None and spec.steady and not Path("models/tiny-int8.onnx").exists()
     with Sharpener("models/tiny.onnx", engine="onnxruntime", threads=1) as sharpener:
         assert sharpener.sharpen(picture(51, 64, 64)).shape == (64, 64, 3)
+    said = invoke(
+        "rule",
+        "models/tiny.onnx",
+        "--bank",
+        "banks/tiny",
+        "--pairs",
+        "6",
+        "--version",
+        "1.1",
+        "--out",
+        "again",
+    )
+    assert "of 6 pairs the experts take" in said
+    anew = load_spec(Path("again/tiny.onnx"))
+    # Only the rule is another one.
+    assert anew.version == "1.1" and anew.route not in (None, spec.route)
+    weights = [onnx.load(folder / "tiny.onnx").graph for folder in (Path("models"), Path("again"))]
+    assert weights[0] == weights[1]
+    with pytest.raises(TrainError, match="holds one network"):
+        invoke("rule", "keen-x2", "--bank", "banks/tiny", "--version", "9")
 
 
 def test_a_network_of_the_lab_becomes_an_rgb_model(

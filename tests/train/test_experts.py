@@ -49,7 +49,7 @@ def test_the_rule_follows_what_is_better() -> None:
     advantage = np.where(better, 0.4, -0.2).astype(np.float32)
     route = fit_route(conditions, np.stack([np.zeros_like(advantage), advantage], 1))
     chosen = scores(layers_of(route.numbers()), conditions).argmax(1) == 1
-    assert len(route.numbers()) == 8 * 130 + 1 and (chosen == better).mean() > 0.9
+    assert len(route.numbers()) == 32 * 130 + 1 and (chosen == better).mean() > 0.9
     # Where it is wrong it takes the second expert: harm counts more than a gain that is not won.
     assert (better & ~chosen).sum() <= (chosen & ~better).sum()
     assert route.lost < 0.02 and abs(route.shares[1] - chosen.mean()) < 0.01

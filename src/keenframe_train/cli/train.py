@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
     app.command()(int8)
 
 
-def _pairs(recipe: Recipe, data: Path, folder: Path | None, items: int | None, workers: int) -> Bank:
+def _pairs(
+    recipe: Recipe, data: Path, folder: Path | None, items: int | None, workers: int, seed: int = 0
+) -> Bank:
     from keenframe_train.data.bank import build_bank
     from keenframe_train.data.folders import train_and_validation
     from keenframe_train.data.presets import mix
@@ -41,7 +43,7 @@ def _pairs(recipe: Recipe, data: Path, folder: Path | None, items: int | None, w
     train, _ = train_and_validation(data)
     return build_bank(
         bank_folder(folder, recipe.bank_name), train, mix(recipe.mix), items or recipe.bank_items,
-        size=recipe.bank_size, color=recipe.color, workers=max(1, workers),
+        size=recipe.bank_size, color=recipe.color, workers=max(1, workers), seed=seed,
     )  # fmt: skip
 
 
@@ -54,6 +56,7 @@ def bank(
         str | None,
         typer.Option(help="Another mix than the recipe's: keen-route, for the rule between experts."),
     ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other pairs.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Make the recipe's training pairs; goes on where it was interrupted."""
@@ -62,7 +65,7 @@ def bank(
     loaded = load_recipe(recipe)
     if mix is not None:
         loaded = dataclasses.replace(loaded, mix=mix, bank=mix)
-    made = _pairs(loaded, data, folder, items, workers)
+    made = _pairs(loaded, data, folder, items, workers, seed)
     out.print(f"{len(made)} pairs in {bank_folder(folder, loaded.bank_name)}")
 
 
