@@ -10,9 +10,12 @@ import typer
 from keenframe_train.cli.options import bank_folder, best_of, in_words, judged_on, out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from keenframe_train.data.bank import Bank
     from keenframe_train.export.experts import Route
     from keenframe_train.export.package import Exported
     from keenframe_train.recipe import Recipe
@@ -119,33 +122,41 @@ def rule(
 
     The experts are measured as they are in the INT8 file, where there is one; the float file gets the same rule.
     """
-    import numpy as np
+    from functools import partial
 
     from keenframe.zoo.store import find_model
-    from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import file_qualities, fit_route, with_route
+    from keenframe_train.export.experts import file_qualities, with_route
 
     measured = find_model(model, prefer_int8=True)
-    found = []
-    for bank in map(open_bank, folders):
-        items = np.array(bank.picked(pairs))
-        found.append((np.array(bank.conditions[items]), file_qualities(measured, bank, items)))
-    conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    route = fit_route(conditions, quality)
-    _tell_rule(route, quality)
+    route = _fitted(partial(file_qualities, measured), folders, pairs)
     for source in sorted({measured, find_model(model)}):
         target = models / source.name
         with_route(source, route, target, version)
         out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
 
 
-def _tell_rule(route: Route, quality: NDArray[np.float32]) -> None:
+def _fitted(
+    measure: Callable[[Bank, NDArray[np.intp]], NDArray[np.float32]], banks: Sequence[Path], pairs: int
+) -> Route:
+    """The rule that suits `pairs` of each bank best. measure: (N, E) qualities of the experts on items of a bank."""
+    import numpy as np
+
+    from keenframe_train.data.bank import open_bank
+    from keenframe_train.export.experts import fit_route
+
+    found = []
+    for bank in map(open_bank, banks):
+        items = np.array(bank.picked(pairs))
+        found.append((np.array(bank.conditions[items]), measure(bank, items)))
+    conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    route = fit_route(conditions, quality)
     alone = (quality.max(1, keepdims=True) - quality).mean(0)
     out.print(
         f"of {len(quality)} pairs the experts take {', '.join(f'{share:.0%}' for share in route.shares)}; against the "
         f"best one of each the rule gives away {route.lost:.3f} dB, each expert alone "
         f"{', '.join(f'{value:.3f}' for value in alone)}"
     )
+    return route
 
 
 def _size(text: str) -> tuple[int, int] | None:
@@ -298,21 +309,13 @@ def _experts(
 ) -> None:  # fmt: skip
     """Keen runs as one model with a rule between them, fitted on `pairs` of each bank. frames: as `_keen`'s."""
     import tempfile
+    from functools import partial
 
-    import numpy as np
-
-    from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import fit_route, join, qualities
+    from keenframe_train.export.experts import join, qualities
     from keenframe_train.export.package import load_network
 
     experts = [load_network(path)[0] for path in runs]
-    found = []
-    for bank in map(open_bank, banks):
-        items = np.array(bank.picked(pairs))
-        found.append((np.array(bank.conditions[items]), qualities(experts, bank, items)))
-    conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    route = fit_route(conditions, quality)
-    _tell_rule(route, quality)
+    route = _fitted(partial(qualities, experts), banks, pairs)
     with tempfile.TemporaryDirectory() as scratch:
         parts = [
             # Several of them shall not make a file so many times as large.
