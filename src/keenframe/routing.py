@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE
+from keenframe.periodicity import PERIODICITY_SIZE
 
 # A stream changes its expert only when the rule prefers the other by this much, so that it does not flap between two at
 # the border.
@@ -17,14 +18,19 @@ SLOPE = 0.1
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def layers_of(route: Sequence[float], experts: int = 2) -> list[Layer]:
+def inputs_of(periodicity: bool) -> int:
+    """How many numbers a rule reads: the condition's 128, and behind them the 31 of `keenframe.periodicity`."""
+    return CONDITION_SIZE + (PERIODICITY_SIZE if periodicity else 0)
+
+
+def layers_of(route: Sequence[float], experts: int = 2, inputs: int = CONDITION_SIZE) -> list[Layer]:
     """The weights (outputs, inputs) and biases (outputs,) of a rule's one or two layers, from its numbers.
 
     route: the weights, row by row, and then the biases of one layer after the other; the last has an output for every
-    expert but the first. So for E experts one layer has 129 (E - 1) numbers, two with n units between them
-    (128 + E) n + E - 1. ValueError for another count.
+    expert but the first. inputs: I, `inputs_of`. So for E experts one layer has (I + 1) (E - 1) numbers, two with n
+    units between them (I + E) n + E - 1. ValueError for another count.
     """
-    numbers, inputs, outputs = np.array(route, np.float32), CONDITION_SIZE, experts - 1
+    numbers, outputs = np.array(route, np.float32), experts - 1
     if len(numbers) == (inputs + 1) * outputs:
         return [_layer(numbers, outputs)]
     units, rest = divmod(len(numbers) - outputs, inputs + 1 + outputs)
@@ -41,9 +47,9 @@ def _layer(numbers: NDArray[np.float32], outputs: int) -> Layer:
     return numbers[:-outputs].reshape(outputs, -1), numbers[-outputs:]
 
 
-def scores(layers: Sequence[Layer], condition: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much a rule prefers each expert for conditions (..., 128), (..., E): the first's are 0, the greatest wins."""
-    x = condition
+def scores(layers: Sequence[Layer], seen: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much a rule that reads (..., I) prefers each expert, (..., E): the greatest wins, and the first's are 0."""
+    x = seen
     for index, (weights, biases) in enumerate(layers):
         x = x @ weights.T + biases
         if index < len(layers) - 1:
@@ -52,15 +58,15 @@ def scores(layers: Sequence[Layer], condition: NDArray[np.float32]) -> NDArray[n
 
 
 class Router:
-    """route: the numbers of a rule on the condition (`ModelSpec.route`) between so many experts; None for a model of
-    one network."""
+    """route: the numbers of a rule (`ModelSpec.route`) that reads so many `inputs` between so many experts; None for a
+    model of one network."""
 
-    def __init__(self, route: Sequence[float] | None, experts: int = 2) -> None:
-        self._layers = None if route is None else layers_of(route, experts)
+    def __init__(self, route: Sequence[float] | None, experts: int = 2, inputs: int = CONDITION_SIZE) -> None:
+        self._layers = None if route is None else layers_of(route, experts, inputs)
         self._expert: int | None = None
 
-    def expert(self, condition: NDArray[np.float32], still: bool, enlarged: bool | None = None) -> int:
-        """The expert, from 0, for a condition (128,) float32: of a still, or of the stream's next frame.
+    def expert(self, seen: NDArray[np.float32], still: bool, enlarged: bool | None = None) -> int:
+        """The expert, from 0, for what the rule reads (I,) float32: of a still, or of the stream's next frame.
 
         enlarged: what is known of the frame (`Frame.enlarged`): the last expert is the one for frames that were not,
         and the rule chooses among the others; None lets it choose among all.
@@ -69,7 +75,7 @@ class Router:
             return 0
         if enlarged is False:
             return len(self._layers[-1][1])
-        preferred = scores(self._layers, condition)
+        preferred = scores(self._layers, seen)
         if enlarged:
             preferred = preferred[:-1]
         best = int(preferred.argmax())

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from keenframe import color
 from keenframe.buffers import BufferPool, Scratch
-from keenframe.condition import band_statistics
-from keenframe.conditioning import ConditionTracker
+from keenframe.condition import CONDITION_SIZE
+from keenframe.conditioning import ConditionTracker, look_at
 from keenframe.engines.base import Variant
 from keenframe.engines.cpu import fast_int8
 from keenframe.engines.select import create_engine
@@ -26,7 +26,7 @@ from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS, Matrix, Plane
 from keenframe.rgb import RgbPath
-from keenframe.routing import Router
+from keenframe.routing import Router, inputs_of
 from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Steadier
 from keenframe.tiles import Window, round_up, windows
 from keenframe.zoo.spec import ModelSpec, OutputKind
@@ -65,8 +65,8 @@ class Sharpener:
         path = find_model(model, prefer_int8=fast_int8() and _runs_on_cpu(engine))
         self.spec: ModelSpec = read_spec(path)
         self._engine = create_engine(engine, path, self.spec, threads)
-        self._condition = ConditionTracker()
-        self._router = Router(self.spec.route, self.spec.experts)
+        self._seen = ConditionTracker(self.spec.periodicity)
+        self._router = Router(self.spec.route, self.spec.experts, inputs_of(self.spec.periodicity))
         self._steadier = Steadier(self.spec.scale) if self.spec.steady else None
         self._pool = BufferPool()
         self._scratch = Scratch()
@@ -150,7 +150,7 @@ class Sharpener:
     def reset(self) -> None:
         """Forget the stream seen so far, as at a seek or a change of camera."""
         with self._lock:
-            self._condition.reset()
+            self._seen.reset()
             self._router.reset()
             if self._steadier is not None:
                 self._steadier.reset()
@@ -202,8 +202,9 @@ class Sharpener:
         """
         condition, expert = None, 0
         if self.spec.condition is not None:
-            condition = band_statistics(luma) if still else self._condition.update(luma)
-            expert = self._router.expert(condition, still, self._enlarged)
+            seen = look_at(luma, self.spec.periodicity) if still else self._seen.update(luma)
+            condition = seen[:CONDITION_SIZE]
+            expert = self._router.expert(seen, still, self._enlarged)
         height, width = self._padded(luma)
         tile = max(height, width)
         if still and height * width > TILED_PIXELS:

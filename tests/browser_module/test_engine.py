@@ -185,10 +185,14 @@ def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane], 
         write_model(files / f"{name}.onnx", to_graph(net), spec)
     rng = np.random.default_rng(4)
     units = (rng.normal(size=(6, 128)).astype(np.float32), rng.normal(size=6).astype(np.float32))
-    # Each of the two in turn, then by a rule of two layers.
+    # One that hangs on the frame's periodicity, which the condition does not hold.
+    periods = np.concatenate([np.zeros((1, 128)), rng.normal(size=(1, 31))], axis=1).astype(np.float32)
+    # Each of the two in turn, then by rules of two layers and of one.
     for route in (
         *(Route([(np.zeros((1, 128), np.float32), np.float32([bias]))]) for bias in (-1.0, 1.0)),
         Route([units, (rng.normal(size=(1, 6)).astype(np.float32), np.zeros(1, np.float32))]),
+        Route([(periods, np.zeros(1, np.float32))]),
+        Route([(-periods, np.zeros(1, np.float32))]),
     ):
         join([files / f"{name}.onnx" for name in shapes], route, files / "mixed.onnx", name="mixed")
         export_web(files / "mixed.onnx", files)

@@ -12,7 +12,8 @@ import onnx
 import pytest
 
 from keenframe.condition import band_statistics
-from keenframe.routing import Router
+from keenframe.conditioning import look_at
+from keenframe.routing import inputs_of, layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe.zoo.store import MODELS, read_spec
 from keenframe_train.errors import TrainError
@@ -124,16 +125,25 @@ def test_a_refusal_names_the_operator(to: str, model: str, operator: str, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(640, 360), (200, 152)])
-def test_the_condition_is_the_runtimes(width: int, height: int) -> None:
-    spec = read_spec(MODELS / "keen.onnx")
+# Of the last two sizes one side and none is long enough for a window of the periodicity.
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (1920, 1080), (120, 104), (104, 64), (64, 48)])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_the_condition_and_the_rule_are_the_runtimes(width: int, height: int, periodic: bool) -> None:
+    rng = np.random.default_rng(9)
+    inputs = inputs_of(periodic)
+    numbers = tuple(rng.normal(size=5 * (inputs + 2) + 1).tolist())
+    spec = dataclasses.replace(read_spec(MODELS / "keen.onnx"), route=numbers, periodicity=periodic)
     luma = picture(5, height, width)[..., 0]
-    expected = band_statistics(luma)
-    network = condition_network(spec, (width, height))
-    found = open_model(network.graph.SerializeToString(), 1)({"luma": luma[None, None].astype(np.float32)})
-    assert np.abs(found["condition"][0] - expected).max() < 1e-4
-    chosen = int(np.append(0, found["preference"]).argmax())
-    assert chosen == Router(spec.route, spec.experts).expert(expected, still=True)
+    expected = look_at(luma, periodic)
+    # Of a free size it looks at everything, which of a small one the runtime does, too.
+    for size in ((width, height), None) if (width, height) == (120, 104) else ((width, height),):
+        network = condition_network(spec, size)
+        found = open_model(network.graph.SerializeToString(), 1)(
+            {"luma": luma[None, None].astype(np.float32)}
+        )
+        assert np.abs(found["condition"][0] - expected[:128]).max() < 1e-4
+        preferred = scores(layers_of(numbers, 2, inputs), expected)[1]
+        assert found["preference"][0, 0] == pytest.approx(preferred, abs=2e-3)
 
 
 def test_the_networks_give_what_the_runtimes_file_gives() -> None:

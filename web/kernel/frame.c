@@ -19,7 +19,7 @@ EXPORT(model_shape) int *model_shape(int expert) { return network_shape(expert);
 EXPORT(model_new) int model_new(int experts) { return network_new(experts); }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }
-EXPORT(model_route) float *model_route(int numbers, int experts) { return route_weights(numbers, experts); }
+EXPORT(model_route) float *model_route(int numbers, int experts, int reads) { return route_weights(numbers, experts, reads); }
 
 /* After the weights, and the numbers of the route, as many as there are, were written. 0 when memory is short. */
 EXPORT(model_ready) int model_ready(int route_numbers) {

@@ -15,6 +15,8 @@ enum {
   BLOCK = 4,            /* edge of the pixel block that is one position of the head */
   PIXELS = 16,          /* its pixels, and its DCT bands */
   CONDITION = 128,      /* log statistics of the 8x8 DCT: keenframe.condition */
+  PERIODS = 31,         /* amplitudes of what enlarging leaves: keenframe.periodicity */
+  SEEN = CONDITION + PERIODS,
   TILE = 4,             /* edge of a Winograd output tile, F(4x4, 3x3) */
   POINTS = 36,          /* elements of a transformed tile, 6x6 */
   BLOCKS_MAX = 8,
@@ -81,9 +83,9 @@ const Map *network_run(int expert, const uint8_t *luma);
 /* condition.c */
 void band_statistics(const uint8_t *luma, int width, int height, float *out);
 const float *condition_of(const uint8_t *luma, int width, int height, int still);
-int route_of(const float *condition, int still);
+int route_of(const float *seen, int still);
 void condition_reset(void);
-float *route_weights(int numbers, int experts);
+float *route_weights(int numbers, int experts, int reads);
 void route_use(int numbers);
 int route_experts(void);
 

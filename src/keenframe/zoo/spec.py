@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from keenframe.condition import CONDITION_SIZE
 from keenframe.errors import ModelError
-from keenframe.routing import layers_of
+from keenframe.routing import inputs_of, layers_of
 
 METADATA_KEY = "keenframe"
 SCHEMA = 1
@@ -51,7 +51,8 @@ class ModelSpec:
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
     experts: how many networks the file holds, at most 8; of those behind the first the outputs have ".1", ".2" …
     behind their names. The last is the one for frames that were not enlarged. route: of several, the numbers of the
-    rule (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one.
+    rule (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one. periodicity: the rule
+    reads `keenframe.periodicity` of the frame behind its condition.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
@@ -77,6 +78,7 @@ class ModelSpec:
     steady: bool = False
     experts: int = 1
     route: tuple[float, ...] | None = None
+    periodicity: bool = False
     parameters: int = 0
     role: str = "flagship"
     licence: str = "Apache-2.0"
@@ -139,7 +141,7 @@ class ModelSpec:
             if self.condition is None:
                 raise ModelError(f"model {self.name!r} has a route and no condition; expected both")
             try:
-                layers_of(self.route, self.experts)
+                layers_of(self.route, self.experts, inputs_of(self.periodicity))
             except ValueError as error:
                 raise ModelError(f"model {self.name!r} has a route of {error}") from error
         if self.condition is not None:
@@ -210,7 +212,7 @@ def _check_types(stored: dict[str, Any]) -> None:
             right = value is None or (
                 isinstance(value, list) and all(isinstance(number, int | float) for number in value)
             )
-        elif key in ("whole", "steady"):
+        elif key in ("whole", "steady", "periodicity"):
             right = type(value) is bool
         elif key == "measured":
             right = isinstance(value, dict)

@@ -142,14 +142,14 @@ def _fitted(
     import numpy as np
 
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import fit_route
+    from keenframe_train.export.experts import fit_route, seen
 
     found = []
     for bank in map(open_bank, banks):
         items = np.array(bank.picked(pairs))
-        found.append((np.array(bank.conditions[items]), measure(bank, items)))
-    conditions, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    route = fit_route(conditions, quality)
+        found.append((seen(bank, items), measure(bank, items)))
+    read, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    route = fit_route(read, quality)
     alone = (quality.max(1, keepdims=True) - quality).mean(0)
     out.print(
         f"of {len(quality)} pairs the experts take {', '.join(f'{share:.0%}' for share in route.shares)}; against the "

@@ -93,6 +93,18 @@ WEBCAM = d.Sometimes(
     ),
     0.7,
 )
+# For the rule between experts a camera is soft without having enlarged anything: what enlarging leaves in a picture is
+# what the rule looks for, and a picture that shows it should be sharpened, whoever enlarged it.
+SOFT_CAMERA = d.Sometimes(
+    d.Compose(
+        (
+            d.GaussianBlur((0.3, 1.2), (7, 9)),
+            d.Sometimes(d.GaussianNoise((0.0, 4.0)), 0.5),
+            d.Sometimes(d.Jpeg((60, 95)), 0.5),
+        )
+    ),
+    0.7,
+)
 _CALL_SMALL = Call(scales=tuple(item for item in CALL.scales if item[0] > 1))
 # What is hardest to tell apart: frames of full size that a codec has smoothed, and frames that were enlarged a little.
 _SMOOTHED = replace(CALL_FULL, codecs={"h264": 0.2, "vp8": 0.1, "vp9": 0.2, "hevc": 0.3, "av1": 0.2})
@@ -157,7 +169,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 }
             ),
             ("call-half", "call-full"),
-            camera=WEBCAM,
+            camera=SOFT_CAMERA,
         ),
         # The rule's second bank, without a camera and with more frames of full size than `keen` has: fitted on `keen`
         # itself it took soft HEVC frames of full size for enlarged ones (docs/log.md).
@@ -189,7 +201,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 }
             ),
             ("call-full", "clean"),
-            camera=WEBCAM,
+            camera=SOFT_CAMERA,
         ),
         # And what is to be sharpened all the same.
         "keen-enlarged": Mix(
@@ -203,7 +215,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                 }
             ),
             ("r1", "r2", "r3", "call-half"),
-            camera=WEBCAM,
+            camera=SOFT_CAMERA,
             filmed=("call-full",),
         ),
         "keen-x2": Mix(

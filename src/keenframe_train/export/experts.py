@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from keenframe.condition import CONDITION_SIZE
 from keenframe.metrics import psnr
+from keenframe.periodicity import periodicity
 from keenframe.routing import SLOPE, Layer, scores
 from keenframe.zoo.spec import ModelSpec, OutputKind
 from keenframe.zoo.store import read_spec
@@ -61,6 +62,17 @@ class Route:
         """The layers as the model's description holds them."""
         parts = [np.concatenate([weights.reshape(-1), biases]) for weights, biases in self.layers]
         return tuple(round(float(value), 5) for value in np.concatenate(parts))
+
+    @property
+    def periodicity(self) -> bool:
+        """Whether it reads the frame's periodicity behind its condition."""
+        return self.layers[0][0].shape[1] > CONDITION_SIZE
+
+
+def seen(bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
+    """What a rule reads of every item, (len(items), 159): its condition and its periodicity."""
+    periods = [periodicity(np.array(bank.degraded[item])) for item in items.tolist()]
+    return np.concatenate([bank.conditions[items], periods], axis=1)
 
 
 @torch.no_grad()
@@ -109,13 +121,13 @@ def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[
     return np.array(found, np.float32)
 
 
-def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
+def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
     """A rule of two layers that loses as little quality as possible: logistic regression of the best expert against
     each other one, every picture weighted by what that other one would cost, `HARM` times that where the last is the
     best, up to `COST`.
 
-    conditions: (N, 128). quality: (N, E) as `qualities` gives it. Raises TrainError when the experts do as well
-    everywhere, so that there is nothing to choose.
+    read: what the rule reads, (N, 159) as `seen` gives it. quality: (N, E) as `qualities` gives it. Raises
+    TrainError when the experts do as well everywhere, so that there is nothing to choose.
     """
     experts = quality.shape[1]
     best = quality.argmax(1)
@@ -124,13 +136,13 @@ def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> 
         raise TrainError("all experts give the same pictures; expected networks trained on different damage")
     harm = np.where(best == experts - 1, HARM, 1.0)[:, None]
     weight = torch.from_numpy(np.minimum(harm * cost, COST) * (cost >= TIE)).double()
-    x = torch.from_numpy(np.ascontiguousarray(conditions)).double()
+    x = torch.from_numpy(np.ascontiguousarray(read)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rule = nn.Sequential(
-            nn.Linear(CONDITION_SIZE, UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, experts - 1)
+            nn.Linear(x.shape[1], UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, experts - 1)
         ).double()
     inner, outer = rule[0], rule[2]
     solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
@@ -153,7 +165,7 @@ def fit_route(conditions: NDArray[np.float32], quality: NDArray[np.float32]) -> 
         (layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy())
         for layer in (inner, outer)
     ]
-    chosen = scores(layers, conditions).argmax(1)
+    chosen = scores(layers, read).argmax(1)
     lost = np.take_along_axis(cost, chosen[:, None], 1).mean()
     shares = np.bincount(chosen, minlength=experts) / len(chosen)
     return Route(layers, float(lost), tuple(shares.tolist()))
@@ -188,6 +200,7 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
         measured={"experts": [spec.measured for spec in specs]},
         experts=len(specs),
         route=route.numbers(),
+        periodicity=route.periodicity,
         **changes,  # type: ignore[arg-type]
     )
     write_model(out, joined, spec)
@@ -196,7 +209,8 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
 
 def with_route(model: Path, route: Route, out: Path, version: str) -> ModelSpec:
     """Write the model file with another rule between its experts, and the version that this makes it."""
-    write_model(out, onnx.load(model), replace(read_spec(model), route=route.numbers(), version=version))
+    spec = replace(read_spec(model), route=route.numbers(), periodicity=route.periodicity, version=version)
+    write_model(out, onnx.load(model), spec)
     return read_spec(out)
 
 

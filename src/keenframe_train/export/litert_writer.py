@@ -122,8 +122,10 @@ class Writer:
         name, groups = node.input[1], attribute(node, "group", 1)
         levels = self._plain.levels.get(name)
         weights = self._plain.constants[name] if levels is None else levels.values
-        stride = square(NAME, self._network.name, node, "strides", (1, 1))
         square(NAME, self._network.name, node, "dilations", (1, 1), allowed=1)
+        if levels is None and groups == 1 and not any(pads(node)):
+            return self._bare(node, weights.transpose(0, 2, 3, 1))
+        stride = square(NAME, self._network.name, node, "strides", (1, 1))
         source = self._padded(node, self._input(node), weights.shape[2], stride)
         same = same_padding(node, weights.shape[2], stride)
         if groups == 1:
@@ -142,6 +144,18 @@ class Writer:
             "DEPTHWISE_CONV_2D", inputs, target, "DepthwiseConv2DOptions", padding=int(not same),
             strideH=stride, strideW=stride, depthMultiplier=weights.shape[0] // groups,
             dilationHFactor=1, dilationWFactor=1,
+        )  # fmt: skip
+
+    def _bare(self, node: onnx.NodeProto, weights: NDArray[Any]) -> int:
+        """A float convolution without padding, (O, kh, kw, I), with a kernel and steps of any two edges."""
+        steps, source = attribute(node, "strides", (1, 1)), self._input(node)
+        sides = zip(self._out.shape(source)[1:3], weights.shape[1:3], steps, strict=True)
+        places = [(side - edge) // step + 1 for side, edge, step in sides]
+        target = self._out.tensor(node.output[0], [1, *places, len(weights)])
+        inputs = [source, self._weights(node.input[1], weights), self._bias(node, len(weights))]
+        return self._out.operator(
+            "CONV_2D", inputs, target, "Conv2DOptions", 1, padding=1,
+            strideH=steps[0], strideW=steps[1], dilationHFactor=1, dilationWFactor=1,
         )  # fmt: skip
 
     def _convolution(
@@ -245,11 +259,13 @@ class Writer:
         return self._out.operator("FULLY_CONNECTED", inputs, target, "FullyConnectedOptions")
 
     def _mean(self, node: onnx.NodeProto) -> int:
-        if node.op_type == "ReduceMean" and list(attribute(node, "axes", [])) != [2, 3]:
-            refuse(NAME, self._network.name, node, f"over axes {attribute(node, 'axes')}")
+        over = list(attribute(node, "axes", [])) if node.op_type == "ReduceMean" else [2, 3]
+        if over not in ([2], [3], [2, 3]):
+            refuse(NAME, self._network.name, node, f"over axes {over}")
         source = self._input(node)
-        axes = self._out.constant(f"{node.output[0]}.axes", np.array([1, 2], np.int32))
-        target = self._out.tensor(node.output[0], [1, 1, 1, self._out.shape(source)[3]])
+        axes = self._out.constant(f"{node.output[0]}.axes", np.array(over, np.int32) - 1)
+        shape = [1 if axis + 1 in over else side for axis, side in enumerate(self._out.shape(source))]
+        target = self._out.tensor(node.output[0], shape)
         return self._out.operator("MEAN", [source, axes], target, "ReducerOptions", keepDims=True)
 
     def _concat(self, node: onnx.NodeProto) -> int:

@@ -172,11 +172,11 @@ class _Writer:
         return self._layer(node, "Deconvolution", parameters)
 
     def _kernel(self, node: onnx.NodeProto, channels: int, weights: NDArray[Any]) -> str:
-        stride = square(NAME, self._network.name, node, "strides", (1, 1))
+        down, across = attribute(node, "strides", (1, 1))
         dilation = square(NAME, self._network.name, node, "dilations", (1, 1))
         top, left, bottom, right = pads(node)
         return (
-            f"0={channels} 1={weights.shape[3]} 11={weights.shape[2]} 2={dilation} 3={stride} "
+            f"0={channels} 1={weights.shape[3]} 11={weights.shape[2]} 2={dilation} 3={across} 13={down} "
             f"4={left} 14={top} 15={right} 16={bottom} 5={int(len(node.input) > 2)} 6={weights.size}"
         )
 
@@ -214,9 +214,11 @@ class _Writer:
         return self._layer(node, "Clip", f"0={limits[0]:.9e} 1={limits[1]:.9e}")
 
     def _mean(self, node: onnx.NodeProto) -> _Layer:
-        if node.op_type == "ReduceMean" and list(attribute(node, "axes", [])) != [2, 3]:
-            refuse(NAME, self._network.name, node, f"over axes {attribute(node, 'axes')}")
-        return self._layer(node, "Reduction", "0=3 1=0 -23303=2,1,2 4=1 5=1")
+        axes = list(attribute(node, "axes", [])) if node.op_type == "ReduceMean" else [2, 3]
+        if axes not in ([2], [3], [2, 3]):
+            refuse(NAME, self._network.name, node, f"over axes {axes}")
+        listed = ",".join(str(axis - 1) for axis in axes)
+        return self._layer(node, "Reduction", f"0=3 1=0 -23303={len(axes)},{listed} 4=1 5=1")
 
     def _concat(self, node: onnx.NodeProto) -> _Layer:
         return self._layer(node, "Concat", f"0={attribute(node, 'axis') - 1}", inputs=None)

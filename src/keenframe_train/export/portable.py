@@ -24,7 +24,9 @@ from onnx import helper, numpy_helper
 
 from keenframe.condition import BLOCK as BAND_BLOCK
 from keenframe.condition import CONDITION_SIZE, FLOOR, MAX_BLOCKS, dct_matrix
-from keenframe.routing import SLOPE, layers_of
+from keenframe.periodicity import AMPLITUDE_FLOOR, HOP, KERNELS, PERIODICITY_SIZE, WINDOW, line_step
+from keenframe.periodicity import FLOOR as CHANGE_FLOOR
+from keenframe.routing import SLOPE, inputs_of, layers_of
 from keenframe.zoo.spec import ModelSpec
 from keenframe.zoo.store import read_spec
 from keenframe_train.export.onnx_file import OPSET
@@ -108,7 +110,8 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
     """`keenframe.condition.band_statistics` of a frame as a network, NAME-condition, with the rule between
     several experts.
 
-    size: its blocks are those that the runtime looks at in a frame of that size; of a free size it looks at all.
+    size: its blocks and lines are those that the runtime looks at in a frame of that size; of a free size it looks at
+    all, and where the rule reads the periodicity each side has 66 pixels at least.
     """
     step = 1
     if size is not None:
@@ -143,7 +146,12 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
     ]
     outputs = [_value("condition", [1, CONDITION_SIZE])]
     if spec.route is not None:
-        layers, value = layers_of(spec.route, spec.experts), "condition"
+        layers, value = layers_of(spec.route, spec.experts, inputs_of(spec.periodicity)), "condition"
+        if spec.periodicity and (periods := _periodicity(size, constants)):
+            nodes += periods
+            value = "seen"
+        else:  # of a frame too small for it the periodicity is 0
+            layers[0] = (layers[0][0][:, :CONDITION_SIZE], layers[0][1])
         for index, (weights, biases) in enumerate(layers):
             last = index == len(layers) - 1
             name = "preference" if last else f"rule{index}"
@@ -157,6 +165,76 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
     width, height = size or ("width", "height")
     graph = _assembled(nodes, constants, [_value("luma", [1, 1, height, width])], outputs)
     return Portable(f"{spec.name.removesuffix('-int8')}-condition", graph)
+
+
+def _periodicity(size: Size | None, constants: Constants) -> list[onnx.NodeProto]:
+    """`keenframe.periodicity` of "luma", joined behind the condition as "seen", and its constants; nothing for a size
+    that is too small."""
+    make = helper.make_node
+    waves = np.ascontiguousarray(KERNELS.T)
+    both = np.concatenate([np.eye(PERIODICITY_SIZE, dtype=np.float32)] * 2, axis=1)
+    constants |= {
+        "pairs": both[:, :, None, None],
+        "all": np.full((PERIODICITY_SIZE, PERIODICITY_SIZE, 1, 1), 1 / PERIODICITY_SIZE, np.float32),
+        "change_floor": np.full((1, 1, 1, 1), CHANGE_FLOOR, np.float32),
+        "amplitude_floor": np.full((1, 1, 1, 1), AMPLITUDE_FLOOR, np.float32),
+    }
+    nodes, powers = [], []
+    # Along rows, second differences and windows lie in the last axis and the mean goes over the one before; along
+    # columns the other way round.
+    for name, along, across, length, lines in (
+        ("rows", 3, 2, *(size or (None, None))),
+        ("columns", 2, 3, *((size or (None, None))[::-1])),
+    ):
+        if length is not None and length < WINDOW + 2:
+            continue
+
+        def placed(first: int, second: int, turned: bool = along == 2) -> list[int]:
+            return [second, first] if turned else [first, second]
+
+        constants[f"{name}.differences"] = np.float32([1, -2, 1]).reshape(1, 1, *placed(1, 3))
+        constants[f"{name}.waves"] = waves.reshape(2 * PERIODICITY_SIZE, 1, *placed(1, WINDOW))
+        step = 1 if lines is None else line_step(lines)
+
+        def part(word: str, line: str = name) -> str:
+            return f"{line}.{word}"
+
+        nodes += [
+            make(
+                "Conv", ["luma", part("differences")], [part("second")], part("second"),
+                strides=placed(step, 1), pads=[0] * 4,
+            ),
+            make("Abs", [part("second")], [part("sizes")], part("sizes")),
+            make("ReduceMean", [part("sizes")], [part("change")], part("change"), axes=[across]),
+            make("Add", [part("change"), "change_floor"], [part("raised")], part("raised")),
+            make("Log", [part("raised")], [part("logarithms")], part("logarithms")),
+            make(
+                "Conv", [part("logarithms"), part("waves")], [part("spectrum")], part("spectrum"),
+                strides=placed(1, HOP), pads=[0] * 4,
+            ),
+            make("Mul", [part("spectrum")] * 2, [part("squares")], part("squares")),
+            make("ReduceMean", [part("squares")], [part("means")], part("means"), axes=[2, 3]),
+        ]  # fmt: skip
+        powers.append(part("means"))
+    if not powers:
+        return []
+    if len(powers) == 2:
+        constants["pairs"] = constants["pairs"] / 2
+        nodes.append(make("Add", powers, ["powers"], "powers"))
+        powers = ["powers"]
+    return [
+        *nodes,
+        make("Conv", [powers[0], "pairs"], ["power_of_pairs"], "power_of_pairs"),
+        make("Sqrt", ["power_of_pairs"], ["amplitude"], "amplitude"),
+        make("Conv", ["amplitude", "all"], ["mean_amplitude"], "mean_amplitude"),
+        make("Add", ["amplitude", "amplitude_floor"], ["amplitude_raised"], "amplitude_raised"),
+        make("Log", ["amplitude_raised"], ["amplitude_log"], "amplitude_log"),
+        make("Add", ["mean_amplitude", "amplitude_floor"], ["mean_raised"], "mean_raised"),
+        make("Log", ["mean_raised"], ["mean_log"], "mean_log"),
+        make("Sub", ["amplitude_log", "mean_log"], ["relative"], "relative"),
+        make("Concat", ["logarithms", "relative"], ["both"], "both", axis=1),
+        make("Flatten", ["both"], ["seen"], "seen"),
+    ]
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], end: str) -> list[onnx.NodeProto]:

@@ -84,6 +84,7 @@ def export_web(model: Path, out: Path) -> Path:
         "onnx": spec.sha256,
         "experts": shapes,
         "route": spec.route,
+        "periodicity": spec.periodicity,
         "steady": spec.steady,
         "tensors": [tensor.describe() for tensors in experts for tensor in tensors],
     }

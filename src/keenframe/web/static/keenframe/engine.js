@@ -4,6 +4,8 @@
  * Every engine has `run`, `reset` and `name`; one engine serves one stream.
  */
 
+import { routeInputs } from "./model.js";
+
 export const SIDE_MIN = 16;
 export const SIDE_MAX = 4096;
 export const STRENGTH_MAX = 2;
@@ -65,9 +67,9 @@ function shapeOf({ head, trunk, stride, blocks, embedding, inner }) {
 }
 
 /** Tell the kernel a model's rule; returns how many numbers it has. */
-export function setRoute(wasm, { route, experts }) {
+export function setRoute(wasm, { route, experts, periodicity }) {
   if (!route) return 0;
-  const at = wasm.model_route(route.length, experts.length);
+  const at = wasm.model_route(route.length, experts.length, routeInputs(periodicity));
   if (!at) throw new Error(`the engine knows no rule of ${route.length} numbers between ${experts.length} networks`);
   new Float32Array(wasm.memory.buffer, at, route.length).set(route);
   return route.length;

@@ -7,6 +7,7 @@ const FORMAT = 2;
 const PREFIX_BYTES = 12;
 const BYTES = { f32: 4, f16: 2, i8: 1 };
 const CONDITION_SIZE = 128;
+const PERIODICITY_SIZE = 31;
 const ROUTE_UNITS_MAX = 32;
 
 /**
@@ -17,6 +18,7 @@ const ROUTE_UNITS_MAX = 32;
  *   experts one network, or several of which `route` picks one for a frame: channels of head and trunk (0: the blocks run on
  *   the head's map), edge of the head's positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
  * @property {number[] | null} route the rule on the condition: of one or two layers, with an output for each expert but the first
+ * @property {boolean} [periodicity] whether the rule reads a frame's periodicity behind its condition
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
  * @property {Float32Array} weights all tensors, one after another
  */
@@ -67,10 +69,11 @@ function readHeader(text, length, name) {
   if (header.format !== FORMAT) {
     throw new Error(`${name} is of format ${header.format}; this keenframe.js knows ${FORMAT}: update it, or export again`);
   }
-  if (header.route && !routeFits(header.route.length, header.experts.length)) {
+  const inputs = routeInputs(header.periodicity);
+  if (header.route && !routeFits(header.route.length, header.experts.length, inputs)) {
     const outputs = header.experts.length - 1;
     throw new Error(`${name} has a route of ${header.route.length} numbers for ${outputs + 1} experts; expected ` +
-      `${(CONDITION_SIZE + 1) * outputs}, or ${CONDITION_SIZE + 1 + outputs} for each of up to ${ROUTE_UNITS_MAX} units of ` +
+      `${(inputs + 1) * outputs}, or ${inputs + 1 + outputs} for each of up to ${ROUTE_UNITS_MAX} units of ` +
       `a layer between and ${outputs}`);
   }
   if (!header.tensors.every(({ shape, type, axis = 0 }) => BYTES[type] && shape.length && axis in shape)) {
@@ -79,10 +82,13 @@ function readHeader(text, length, name) {
   return header;
 }
 
-function routeFits(count, experts) {
+/** How many numbers a rule reads of a frame. */
+export const routeInputs = (periodicity) => CONDITION_SIZE + (periodicity ? PERIODICITY_SIZE : 0);
+
+function routeFits(count, experts, inputs) {
   const outputs = experts - 1;
-  const units = (count - outputs) / (CONDITION_SIZE + 1 + outputs);
-  return count === (CONDITION_SIZE + 1) * outputs || (Number.isInteger(units) && units >= 1 && units <= ROUTE_UNITS_MAX);
+  const units = (count - outputs) / (inputs + 1 + outputs);
+  return count === (inputs + 1) * outputs || (Number.isInteger(units) && units >= 1 && units <= ROUTE_UNITS_MAX);
 }
 
 function storedBytes({ shape, type, axis }, count) {
