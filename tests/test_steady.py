@@ -255,7 +255,51 @@ def test_a_stream_does_not_flap() -> None:
     assert Router(None).expert(np.zeros(128, np.float32), True) == 0
 
 
+def test_a_rule_may_leave_a_frame_as_it_is(engine: str, tmp_path: Path) -> None:
+    luma = noise(12)
+    results = {}
+    for preferred in range(3):
+        bias = [float(preferred == choice) - 0.5 for choice in (1, 2)]
+        route = (*[0.0] * 256, *bias)
+        path = build(tmp_path / f"{preferred}.onnx", amount=0.02, steady=True, route=route, leaves=True)
+        with Sharpener(path, engine=engine, threads=1) as sharpener:
+            assert sharpener.spec.experts == 2 and sharpener.spec.leaves
+            for kind, x in {
+                "still": luma,
+                "stream": Frame((luma,), "gray", 64, 48, pts=0),
+                "fine": luma.astype(np.uint16) * 257,
+                "rgb": np.repeat(luma[:, :, None], 3, 2),
+                "full": Frame((luma,), "gray", 64, 48, pts=1, enlarged=False),
+                "small": Frame((luma,), "gray", 64, 48, pts=2, enlarged=True),
+            }.items():
+                found = sharpener.sharpen(x, strength=1.5)
+                same = np.array_equal(found.planes[0] if isinstance(found, Frame) else found,
+                                      x.planes[0] if isinstance(x, Frame) else x)  # fmt: skip
+                results[kind, preferred] = same
+            assert sharpener.prepare(Frame((luma,), "gray", 64, 48, pts=3)) >= 0
+    assert all(results[kind, 2] for kind in ("still", "stream", "fine", "rgb", "full"))
+    assert not any(results[kind, choice] for kind in ("still", "stream", "fine", "rgb") for choice in (0, 1))
+    # What is known to be enlarged is not left, what is known not to be goes to the last expert at most.
+    assert not any(results["small", choice] for choice in range(3))
+
+
+def test_a_stream_goes_on_after_frames_that_were_left() -> None:
+    router = Router((*[0.0] * 254, 1.0, 0.0, 0.0, 0.0), 2, leaves=True)
+
+    def at(value: float, enlarged: bool | None = None) -> int:
+        seen = np.zeros(128, np.float32)
+        seen[126] = value
+        return router.expert(seen, False, enlarged)
+
+    assert [at(1.0), at(0.5), at(-0.1), at(-1.1 * MARGIN)] == [2, 2, 2, 0]
+    assert [at(1.0, enlarged=True), at(-1.0, enlarged=False), at(1.0, enlarged=False)] == [0, 1, 2]
+
+
 def test_descriptions_that_cannot_be() -> None:
+    with pytest.raises(ModelError, match="leaves frames as they are, at scale 2 and with a route"):
+        ModelSpec("x", experts=2, route=(0.0,) * 258, condition=dict(CONDITION), scale=2, leaves=True)
+    with pytest.raises(ModelError, match="at scale 1 and with no route"):
+        ModelSpec("x", condition=dict(CONDITION), leaves=True)
     with pytest.raises(ModelError, match="expected 129"):
         ModelSpec("x", experts=2, route=(1.0, 2.0), condition=dict(CONDITION))
     for experts, route in ((1, ROUTE), (2, None), (0, None)):

@@ -1,4 +1,4 @@
-"""Which expert of a model a frame goes through."""
+"""Which expert of a model a frame goes through, if any."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def inputs_of(periodicity: bool) -> int:
     return CONDITION_SIZE + (PERIODICITY_SIZE if periodicity else 0)
 
 
-def layers_of(route: Sequence[float], experts: int = 2, inputs: int = CONDITION_SIZE) -> list[Layer]:
+def layers_of(
+    route: Sequence[float], experts: int = 2, inputs: int = CONDITION_SIZE, leaves: bool = False
+) -> list[Layer]:
     """The weights (outputs, inputs) and biases (outputs,) of a rule's one or two layers, from its numbers.
 
     route: the weights, row by row, and then the biases of one layer after the other; the last has an output for every
-    expert but the first. inputs: I, `inputs_of`. So for E experts one layer has (I + 1) (E - 1) numbers, two with n
-    units between them (I + E) n + E - 1. ValueError for another count.
+    expert but the first and, where the rule `leaves` frames as they are, one for that. inputs: I, `inputs_of`. So with
+    O outputs one layer has (I + 1) O numbers, two with n units between them (I + 1 + O) n + O. ValueError for another
+    count.
     """
-    numbers, outputs = np.array(route, np.float32), experts - 1
+    numbers, outputs = np.array(route, np.float32), experts - 1 + leaves
     if len(numbers) == (inputs + 1) * outputs:
         return [_layer(numbers, outputs)]
     units, rest = divmod(len(numbers) - outputs, inputs + 1 + outputs)
@@ -48,7 +51,7 @@ def _layer(numbers: NDArray[np.float32], outputs: int) -> Layer:
 
 
 def scores(layers: Sequence[Layer], seen: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much a rule that reads (..., I) prefers each expert, (..., E): the greatest wins, and the first's are 0."""
+    """How much a rule that reads (..., I) prefers each choice, (..., O + 1): the greatest wins, the first's are 0."""
     x = seen
     for index, (weights, biases) in enumerate(layers):
         x = x @ weights.T + biases
@@ -58,31 +61,36 @@ def scores(layers: Sequence[Layer], seen: NDArray[np.float32]) -> NDArray[np.flo
 
 
 class Router:
-    """route: the numbers of a rule (`ModelSpec.route`) that reads so many `inputs` between so many experts; None for a
-    model of one network."""
+    """The rule of a stream; its parameters are those of `layers_of`, and no route that of a model of one network."""
 
-    def __init__(self, route: Sequence[float] | None, experts: int = 2, inputs: int = CONDITION_SIZE) -> None:
-        self._layers = None if route is None else layers_of(route, experts, inputs)
+    def __init__(
+        self,
+        route: Sequence[float] | None,
+        experts: int = 2,
+        inputs: int = CONDITION_SIZE,
+        leaves: bool = False,
+    ) -> None:
+        self._layers = None if route is None else layers_of(route, experts, inputs, leaves)
+        self._last = experts - 1
         self._expert: int | None = None
 
     def expert(self, seen: NDArray[np.float32], still: bool, enlarged: bool | None = None) -> int:
-        """The expert, from 0, for what the rule reads (I,) float32: of a still, or of the stream's next frame.
+        """The expert, from 0, for what the rule reads (I,) float32: of a still, or of the stream's next frame. As many
+        as there are experts stands for none: the frame stays as it is.
 
-        enlarged: what is known of the frame (`Frame.enlarged`): the last expert is the one for frames that were not,
-        and the rule chooses among the others; None lets it choose among all.
+        enlarged: what is known of the frame (`Frame.enlarged`): the last expert, and none, are for frames that were
+        not, and the rule chooses among the others or among these two; None lets it choose among all.
         """
         if self._layers is None:
             return 0
-        if enlarged is False:
-            return len(self._layers[-1][1])
         preferred = scores(self._layers, seen)
-        if enlarged:
-            preferred = preferred[:-1]
+        if enlarged is not None:
+            preferred[slice(self._last, None) if enlarged else slice(self._last)] = -np.inf
         best = int(preferred.argmax())
         if still:
             return best
         now = self._expert
-        if now is None or now >= len(preferred) or preferred[best] - preferred[now] > MARGIN:
+        if now is None or preferred[best] - preferred[now] > MARGIN:
             now = self._expert = best
         return now
 

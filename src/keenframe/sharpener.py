@@ -66,7 +66,8 @@ class Sharpener:
         self.spec: ModelSpec = read_spec(path)
         self._engine = create_engine(engine, path, self.spec, threads)
         self._seen = ConditionTracker(self.spec.periodicity)
-        self._router = Router(self.spec.route, self.spec.experts, inputs_of(self.spec.periodicity))
+        spec = self.spec
+        self._router = Router(spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves)
         self._steadier = Steadier(self.spec.scale) if self.spec.steady else None
         self._pool = BufferPool()
         self._scratch = Scratch()
@@ -205,6 +206,8 @@ class Sharpener:
             seen = look_at(luma, self.spec.periodicity) if still else self._seen.update(luma)
             condition = seen[:CONDITION_SIZE]
             expert = self._router.expert(seen, still, self._enlarged)
+            if expert == self.spec.experts:
+                return self._leave(luma, still, strength, out)
         height, width = self._padded(luma)
         tile = max(height, width)
         if still and height * width > TILED_PIXELS:
@@ -221,6 +224,14 @@ class Sharpener:
                     steadier.remember(blocks)
             unfold_blocks(blocks, out, window, self.scale)
         return out[: luma.shape[0] * self.scale, : luma.shape[1] * self.scale]
+
+    def _leave(self, luma: NDArray[np.uint8], still: bool, strength: float | None, out: Plane) -> Plane:
+        """The result of `_run` for a frame that stays as it is; what follows in the stream is not drawn to it."""
+        if self._steadier is not None and not still:
+            self._steadier.reset()
+        valid = out[: luma.shape[0], : luma.shape[1]]
+        np.copyto(valid, 0 if strength is None else luma)
+        return valid
 
     def _memory(self, expert: int) -> Memory:
         """How a stream is steadied: what comes small, or goes to an expert for what was enlarged, more than else."""

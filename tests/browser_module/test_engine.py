@@ -193,6 +193,9 @@ def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane], 
         Route([units, (rng.normal(size=(1, 6)).astype(np.float32), np.zeros(1, np.float32))]),
         Route([(periods, np.zeros(1, np.float32))]),
         Route([(-periods, np.zeros(1, np.float32))]),
+        # None, whatever comes; then all three, as the periodicity has it.
+        Route([(np.zeros((2, 128), np.float32), np.float32([1, 2]))], leaves=True),
+        Route([(np.repeat(periods, 2, 0) * np.float32([[1], [-1]]), np.zeros(2, np.float32))], leaves=True),
     ):
         join([files / f"{name}.onnx" for name in shapes], route, files / "mixed.onnx", name="mixed")
         export_web(files / "mixed.onnx", files)

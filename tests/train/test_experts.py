@@ -55,6 +55,24 @@ def test_the_rule_follows_what_is_better() -> None:
     assert route.lost < 0.02 and abs(route.shares[1] - chosen.mean()) < 0.01
 
 
+def test_a_rule_that_leaves_pictures_as_they_are() -> None:
+    rng = np.random.default_rng(3)
+    seen = rng.normal(0, 1, (600, 159)).astype(np.float32)
+    # The first is right where a number of the condition is large, none where one of the periodicity is.
+    quality = np.stack([seen[:, 4], np.zeros(600, np.float32), seen[:, 140]], 1)
+    route = fit_route(seen, quality, leaves=True)
+    assert route.leaves and route.periodicity and len(route.numbers()) == 32 * (159 + 1 + 2) + 2
+    chosen = scores(layers_of(route.numbers(), 2, 159, leaves=True), seen).argmax(1)
+    assert (chosen == quality.argmax(1)).mean() > 0.8 and len(route.shares) == 3
+    # What the first does to a picture that is best left alone is harm: it is taken too seldom rather than too often.
+    first, best = chosen == 0, quality.argmax(1) == 0
+    assert (first & ~best).sum() <= (best & ~first).sum()
+    without = fit_route(seen, quality)
+    assert not without.leaves and without.shares == pytest.approx(route.shares, abs=0.1)
+    with pytest.raises(TrainError, match="same pictures"):
+        fit_route(seen, np.stack([seen[:, 4]] * 2 + [seen[:, 5]], 1), leaves=True)
+
+
 def test_a_rule_between_four_experts_follows_the_best() -> None:
     rng = np.random.default_rng(2)
     conditions = rng.normal(2, 1, (600, 128)).astype(np.float32)
@@ -76,8 +94,11 @@ def test_a_rule_without_anything_to_choose_is_refused() -> None:
 def test_the_better_expert_is_measured_on_the_pairs(bank: Bank) -> None:
     nothing, noisy = Keen(SHAPE).eval(), network(1)
     found = qualities([nothing, noisy], bank, np.arange(3))
-    assert found.shape == (3, 2) and (found[:, 1] < found[:, 0]).all()
-    np.testing.assert_allclose(qualities([noisy, nothing], bank, np.arange(3)), found[:, ::-1], atol=1e-6)
+    # A network that adds nothing is as good as the picture itself, which comes last.
+    assert found.shape == (3, 3) and (found[:, 1] < found[:, 0]).all()
+    np.testing.assert_array_equal(found[:, 2], found[:, 0])
+    other = qualities([noisy, nothing], bank, np.arange(3))
+    np.testing.assert_allclose(other, found[:, [1, 0, 2]], atol=1e-6)
 
 
 @pytest.mark.parametrize("first", [SHAPE, FLAT, BARE], ids=["alike", "another body", "no trunk"])

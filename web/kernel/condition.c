@@ -12,10 +12,10 @@ static double wave[WINDOW]; /* a turn of the cosine */
 static float value[SEEN];
 static int known, age, seen_width, seen_height;
 enum { UNITS_MAX = 32 };
-/* The last layer has an output for each expert but the first. Of one layer: weights, biases; of two, those of the units
- * between them come before. */
-static float route[UNITS_MAX * (SEEN + EXPERTS_MAX) + EXPERTS_MAX - 1];
-static int experts = 1, inputs = CONDITION, units, routed, chosen = -1, told = -1;
+/* The last layer has an output for each expert but the first, and one for leaving the frame as it is where the rule may.
+ * Of one layer: weights, biases; of two, those of the units between them come before. */
+static float route[UNITS_MAX * (SEEN + 1 + EXPERTS_MAX) + EXPERTS_MAX];
+static int experts = 1, outputs, inputs = CONDITION, units, routed, chosen = -1, told = -1;
 
 /* cos(pi k / 32) */
 static const double COSINES[17] = {1,
@@ -190,19 +190,20 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
   return value;
 }
 
-/* Room for so many numbers of a rule between so many experts that reads `reads` numbers; 0 where none is so. */
-float *route_weights(int numbers, int count, int reads) {
+/* Room for so many numbers of a rule between so many experts that reads `reads` numbers and may leave a frame as it is;
+ * 0 where none is so. */
+float *route_weights(int numbers, int count, int reads, int leaves) {
   if (count < 2 || count > EXPERTS_MAX || (reads != CONDITION && reads != SEEN)) return 0;
-  experts = count, inputs = reads;
-  units = numbers == (reads + 1) * (count - 1) ? 0 : (numbers - count + 1) / (reads + count);
-  if (!units) return numbers == (reads + 1) * (count - 1) ? route : 0;
-  return units >= 1 && units <= UNITS_MAX && numbers == units * (reads + count) + count - 1 ? route : 0;
+  experts = count, inputs = reads, outputs = count - 1 + (leaves != 0), units = 0;
+  if (numbers == (reads + 1) * outputs) return route;
+  units = (numbers - outputs) / (reads + 1 + outputs);
+  return units >= 1 && units <= UNITS_MAX && numbers == units * (reads + 1 + outputs) + outputs ? route : 0;
 }
 
 void route_use(int numbers) { routed = numbers; }
 int route_experts(void) { return routed ? experts : 1; }
 
-/* How much the rule prefers each expert to the first. */
+/* How much the rule prefers each choice to the first expert. */
 static void route_scores(const float *seen, float *scores) {
   float between[UNITS_MAX];
   const float *biases = route + units * inputs, *last = units ? biases + units : route;
@@ -211,7 +212,7 @@ static void route_scores(const float *seen, float *scores) {
     between[u] = value > 0 ? value : SLOPE * value;
   }
   const float *x = units ? between : seen;
-  int width = units ? units : inputs, outputs = experts - 1;
+  int width = units ? units : inputs;
   scores[0] = 0;
   for (int e = 0; e < outputs; e++) scores[e + 1] = last[outputs * width + e] + dot(last + e * width, x, width);
 }
@@ -219,17 +220,17 @@ static void route_scores(const float *seen, float *scores) {
 /* What is known of the frames to come: 1 when they were enlarged, 0 when they were not, -1 asks the rule. */
 EXPORT(tell) void tell(int enlarged) { told = enlarged; }
 
-/* The expert for what was seen, from 0. The last is the one for frames that were not enlarged. */
+/* The expert for what was seen, from 0; as many as there are stands for none, which leaves the frame as it is. The last
+ * one and none are for frames that were not enlarged. */
 int route_of(const float *seen, int still) {
   if (!routed) return 0;
-  if (!told) return experts - 1;
-  float scores[EXPERTS_MAX];
+  float scores[EXPERTS_MAX + 1];
   route_scores(seen, scores);
-  int best = 0, count = told > 0 ? experts - 1 : experts;
-  for (int e = 1; e < count; e++)
+  int first = told ? 0 : experts - 1, end = told > 0 ? experts - 1 : outputs + 1, best = first;
+  for (int e = first; e < end; e++)
     if (scores[e] > scores[best]) best = e;
   if (still) return best;
-  if (chosen < 0 || chosen >= count || scores[best] - scores[chosen] > MARGIN) chosen = best;
+  if (chosen < first || chosen >= end || scores[best] - scores[chosen] > MARGIN) chosen = best;
   return chosen;
 }
 

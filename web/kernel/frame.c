@@ -19,7 +19,9 @@ EXPORT(model_shape) int *model_shape(int expert) { return network_shape(expert);
 EXPORT(model_new) int model_new(int experts) { return network_new(experts); }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }
-EXPORT(model_route) float *model_route(int numbers, int experts, int reads) { return route_weights(numbers, experts, reads); }
+EXPORT(model_route) float *model_route(int numbers, int experts, int reads, int leaves) {
+  return route_weights(numbers, experts, reads, leaves);
+}
 
 /* After the weights, and the numbers of the route, as many as there are, were written. 0 when memory is short. */
 EXPORT(model_ready) int model_ready(int route_numbers) {
@@ -125,12 +127,12 @@ EXPORT(plane_height) int plane_height(void) { return padded_height; }
 EXPORT(keep_at) float *keep_at(void) { return keep; }
 
 /* Look at what lies at `input_at`, width x height. still: on its own; else as the next frame of a stream. Gives the
- * expert to use. */
+ * expert to use; as many as there are experts leaves the frame as it is. */
 EXPORT(look) int look(float strength, int still, int steady) {
   condition = condition_of(input, width, height, still);
   fill_plane();
   int expert = route_of(condition, still);
-  drawn = steady && !still && remembered && strength == last_strength;
+  drawn = steady && !still && remembered && strength == last_strength && expert < route_experts();
   if (drawn)
     compare(expert < route_experts() - 1 ? ENLARGED : FULL_SIZE);
   else
@@ -149,6 +151,10 @@ EXPORT(remember) void remember(float strength) {
 /* Sharpen what lies at `input_at` into `output_at`. Gives the expert that was used. */
 EXPORT(run) int run(float strength, int still, int steady) {
   int expert = look(strength, still, steady);
+  if (expert == route_experts()) {
+    __builtin_memcpy(output, input, width * height);
+    return expert;
+  }
   network_condition(expert, condition);
   finish(network_run(expert, plane), strength, drawn);
   for (int y = 0; y < height; y++) __builtin_memcpy(output + y * width, result + y * padded_width, width);

@@ -52,7 +52,8 @@ class ModelSpec:
     experts: how many networks the file holds, at most 8; of those behind the first the outputs have ".1", ".2" …
     behind their names. The last is the one for frames that were not enlarged. route: of several, the numbers of the
     rule (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one. periodicity: the rule
-    reads `keenframe.periodicity` of the frame behind its condition.
+    reads `keenframe.periodicity` of the frame behind its condition. leaves: it may prefer to leave a frame as it is,
+    which only a model of scale 1 can.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
@@ -79,6 +80,7 @@ class ModelSpec:
     experts: int = 1
     route: tuple[float, ...] | None = None
     periodicity: bool = False
+    leaves: bool = False
     parameters: int = 0
     role: str = "flagship"
     licence: str = "Apache-2.0"
@@ -137,11 +139,16 @@ class ModelSpec:
                 f"model {self.name!r} has {self.experts} experts and {'a' if self.route else 'no'} route; expected a "
                 "route where there are several, and only there"
             )
+        if self.leaves and (self.route is None or self.scale > 1):
+            raise ModelError(
+                f"model {self.name!r} leaves frames as they are, at scale {self.scale} and with "
+                f"{'a' if self.route else 'no'} route; expected scale 1 and a route"
+            )
         if self.route is not None:
             if self.condition is None:
                 raise ModelError(f"model {self.name!r} has a route and no condition; expected both")
             try:
-                layers_of(self.route, self.experts, inputs_of(self.periodicity))
+                layers_of(self.route, self.experts, inputs_of(self.periodicity), self.leaves)
             except ValueError as error:
                 raise ModelError(f"model {self.name!r} has a route of {error}") from error
         if self.condition is not None:
@@ -212,7 +219,7 @@ def _check_types(stored: dict[str, Any]) -> None:
             right = value is None or (
                 isinstance(value, list) and all(isinstance(number, int | float) for number in value)
             )
-        elif key in ("whole", "steady", "periodicity"):
+        elif key in ("whole", "steady", "periodicity", "leaves"):
             right = type(value) is bool
         elif key == "measured":
             right = isinstance(value, dict)

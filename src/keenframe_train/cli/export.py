@@ -138,23 +138,24 @@ def rule(
 def _fitted(
     measure: Callable[[Bank, NDArray[np.intp]], NDArray[np.float32]], banks: Sequence[Path], pairs: int
 ) -> Route:
-    """The rule that suits `pairs` of each bank best. measure: (N, E) qualities of the experts on items of a bank."""
+    """The rule that suits `pairs` of each bank best. measure: `experts.qualities` of a model on items of a bank."""
     import numpy as np
 
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.experts import fit_route, seen
 
     found = []
-    for bank in map(open_bank, banks):
+    opened = [open_bank(folder) for folder in banks]
+    for bank in opened:
         items = np.array(bank.picked(pairs))
         found.append((seen(bank, items), measure(bank, items)))
     read, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    route = fit_route(read, quality)
+    route = fit_route(read, quality, leaves=all(bank.scale == 1 for bank in opened))
     alone = (quality.max(1, keepdims=True) - quality).mean(0)
     out.print(
-        f"of {len(quality)} pairs the experts take {', '.join(f'{share:.0%}' for share in route.shares)}; against the "
-        f"best one of each the rule gives away {route.lost:.3f} dB, each expert alone "
-        f"{', '.join(f'{value:.3f}' for value in alone)}"
+        f"of {len(quality)} pairs the experts{' and none' if route.leaves else ''} take "
+        f"{', '.join(f'{share:.0%}' for share in route.shares)}; against the best choice for each the rule gives away "
+        f"{route.lost:.3f} dB, each choice alone {', '.join(f'{value:.3f}' for value in alone)}"
     )
     return route
 

@@ -98,7 +98,7 @@ WEBCAM = d.Sometimes(
 SOFT_CAMERA = d.Sometimes(
     d.Compose(
         (
-            d.GaussianBlur((0.3, 1.2), (7, 9)),
+            d.GaussianBlur((0.3, 0.8), (5, 7)),
             d.Sometimes(d.GaussianNoise((0.0, 4.0)), 0.5),
             d.Sometimes(d.Jpeg((60, 95)), 0.5),
         )

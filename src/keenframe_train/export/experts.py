@@ -39,8 +39,9 @@ from keenframe_train.progress import progress
 # than eight, and that is what the browser's engine holds. The decay keeps the rule from knowing its pairs too well
 # (docs/log.md).
 UNITS, DECAY = 32, 1e-3
-# What another expert than the last does to a frame of full size is seen as damage; what is not won on an enlarged one
-# is not seen. A picture that loses more than COST, in dB, says no more than one that loses that.
+# What another expert than the last does to a frame of full size, or to one that is best left alone, is seen as damage;
+# what is not won on an enlarged one is not seen. A picture that loses more than COST, in dB, says no more than one that
+# loses that.
 HARM, COST = 2.0, 2.0
 # Experts that agree on a picture within this: it says nothing about which of them to take.
 TIE = 0.01
@@ -51,12 +52,14 @@ class Route:
     """The rule between E experts.
 
     layers: as `keenframe.routing.layers_of` gives them. lost: mean PSNR in dB that the rule gives away against the
-    best expert of every picture it was fitted on; shares: of those pictures, that go to each expert.
+    best choice for every picture it was fitted on; shares: of those pictures, that go to each expert and, where the
+    rule `leaves` pictures as they are, to none.
     """
 
     layers: Sequence[Layer]
     lost: float = 0.0
     shares: tuple[float, ...] = ()
+    leaves: bool = False
 
     def numbers(self) -> tuple[float, ...]:
         """The layers as the model's description holds them."""
@@ -77,7 +80,8 @@ def seen(bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
 
 @torch.no_grad()
 def qualities(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
-    """PSNR in dB (at most 50) after rounding of every expert on every item, (len(items), len(experts))."""
+    """PSNR in dB (at most 50) after rounding of every expert on every item, (len(items), len(experts)); of pairs
+    whose sides are alike one column more, the item's own."""
     found = []
     with progress() as bar:
         row = bar.add_task("all experts", total=len(items), note="")
@@ -87,9 +91,15 @@ def qualities(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> N
             outputs = [
                 (expert(x, condition).clamp(0, 1) * 255).round().byte()[0, 0].numpy() for expert in experts
             ]
-            found.append([psnr(output, bank.pristine[item], ceiling_db=50.0) for output in outputs])
+            found.append(_against(bank, item, outputs))
             bar.advance(row)
     return np.array(found, np.float32)
+
+
+def _against(bank: Bank, item: int, outputs: Sequence[NDArray[np.uint8]]) -> list[float]:
+    pristine = np.array(bank.pristine[item])
+    pictures = [*outputs, np.array(bank.degraded[item])] if bank.scale == 1 else outputs
+    return [psnr(picture, pristine, ceiling_db=50.0) for picture in pictures]
 
 
 def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -111,30 +121,27 @@ def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[
         row = bar.add_task("all experts", total=len(items), note="")
         for item in items.tolist():
             pair = np.array(bank.degraded[item]), np.array(bank.conditions[item])
-            found.append(
-                [
-                    psnr(run_session(expert, *pair)[0], bank.pristine[item], ceiling_db=50.0)
-                    for expert in experts
-                ]
-            )
+            found.append(_against(bank, item, [run_session(expert, *pair)[0] for expert in experts]))
             bar.advance(row)
     return np.array(found, np.float32)
 
 
-def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
-    """A rule of two layers that loses as little quality as possible: logistic regression of the best expert against
-    each other one, every picture weighted by what that other one would cost, `HARM` times that where the last is the
-    best, up to `COST`.
+def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32], leaves: bool = False) -> Route:
+    """A rule of two layers that loses as little quality as possible: logistic regression of the best choice against
+    each other one, every picture weighted by what that other one would cost, `HARM` times that where the best is the
+    last expert or none and the other one neither, up to `COST`.
 
-    read: what the rule reads, (N, 159) as `seen` gives it. quality: (N, E) as `qualities` gives it. Raises
-    TrainError when the experts do as well everywhere, so that there is nothing to choose.
+    read: what the rule reads, (N, 159) as `seen` gives it. quality: (N, choices) as `qualities` gives it. leaves:
+    whether the last of the choices is the picture itself. Raises TrainError when the experts do as well everywhere, so
+    that there is nothing to choose.
     """
-    experts = quality.shape[1]
+    choices = quality.shape[1]
+    last = choices - 1 - leaves
     best = quality.argmax(1)
     cost = quality.max(1, keepdims=True) - quality
-    if float(cost.max()) < TIE:
+    if float(np.ptp(quality[:, : last + 1], axis=1).max()) < TIE:
         raise TrainError("all experts give the same pictures; expected networks trained on different damage")
-    harm = np.where(best == experts - 1, HARM, 1.0)[:, None]
+    harm = np.where((best >= last)[:, None] & (np.arange(choices) < last), HARM, 1.0)
     weight = torch.from_numpy(np.minimum(harm * cost, COST) * (cost >= TIE)).double()
     x = torch.from_numpy(np.ascontiguousarray(read)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
@@ -142,7 +149,7 @@ def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rule = nn.Sequential(
-            nn.Linear(x.shape[1], UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, experts - 1)
+            nn.Linear(x.shape[1], UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, choices - 1)
         ).double()
     inner, outer = rule[0], rule[2]
     solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
@@ -167,8 +174,8 @@ def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32]) -> Route:
     ]
     chosen = scores(layers, read).argmax(1)
     lost = np.take_along_axis(cost, chosen[:, None], 1).mean()
-    shares = np.bincount(chosen, minlength=experts) / len(chosen)
-    return Route(layers, float(lost), tuple(shares.tolist()))
+    shares = np.bincount(chosen, minlength=choices) / len(chosen)
+    return Route(layers, float(lost), tuple(shares.tolist()), leaves)
 
 
 def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> ModelSpec:
@@ -201,6 +208,7 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
         experts=len(specs),
         route=route.numbers(),
         periodicity=route.periodicity,
+        leaves=route.leaves,
         **changes,  # type: ignore[arg-type]
     )
     write_model(out, joined, spec)
@@ -209,7 +217,13 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
 
 def with_route(model: Path, route: Route, out: Path, version: str) -> ModelSpec:
     """Write the model file with another rule between its experts, and the version that this makes it."""
-    spec = replace(read_spec(model), route=route.numbers(), periodicity=route.periodicity, version=version)
+    spec = replace(
+        read_spec(model),
+        route=route.numbers(),
+        periodicity=route.periodicity,
+        leaves=route.leaves,
+        version=version,
+    )
     write_model(out, onnx.load(model), spec)
     return read_spec(out)
 

@@ -5,10 +5,11 @@ Elsewhere each of its networks is a graph of its own, of a dozen operators:
 
     luma       luma (1, 1, H, W), condition (1, 128) -> sharpened (1, 1, sH, sW)
     rgb        image (1, 3, H, W) -> sharpened (1, 3, sH, sW)
-    condition  luma (1, 1, H, W) -> condition (1, 128), of E experts preference (1, E - 1), too
+    condition  luma (1, 1, H, W) -> condition (1, 128), of E experts preference (1, E - 1), too, or (1, E)
 
 all float32, pixels in code values 0-255, the result neither rounded nor clipped. A frame goes through the expert behind
-the first whose `preference` is the greatest, or through the first where none is positive (`keenframe.routing`).
+the first whose `preference` is the greatest, or through the first where none is positive (`keenframe.routing`); of a
+rule that leaves frames as they are the last preference is for that.
 """
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
     ]
     outputs = [_value("condition", [1, CONDITION_SIZE])]
     if spec.route is not None:
-        layers, value = layers_of(spec.route, spec.experts, inputs_of(spec.periodicity)), "condition"
+        layers = layers_of(spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves)
+        value = "condition"
         if spec.periodicity and (periods := _periodicity(size, constants)):
             nodes += periods
             value = "seen"
@@ -161,7 +163,7 @@ def condition_network(spec: ModelSpec, size: Size | None = None) -> Portable:
             if not last:
                 value = f"{name}.leaky"
                 nodes.append(make("LeakyRelu", [name], [value], value, alpha=SLOPE))
-        outputs.append(_value("preference", [1, spec.experts - 1]))
+        outputs.append(_value("preference", [1, spec.experts - 1 + spec.leaves]))
     width, height = size or ("width", "height")
     graph = _assembled(nodes, constants, [_value("luma", [1, 1, height, width])], outputs)
     return Portable(f"{spec.name.removesuffix('-int8')}-condition", graph)

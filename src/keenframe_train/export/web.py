@@ -85,6 +85,7 @@ def export_web(model: Path, out: Path) -> Path:
         "experts": shapes,
         "route": spec.route,
         "periodicity": spec.periodicity,
+        "leaves": spec.leaves,
         "steady": spec.steady,
         "tensors": [tensor.describe() for tensors in experts for tensor in tensors],
     }

@@ -19,6 +19,7 @@ const ROUTE_UNITS_MAX = 32;
  *   the head's map), edge of the head's positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
  * @property {number[] | null} route the rule on the condition: of one or two layers, with an output for each expert but the first
  * @property {boolean} [periodicity] whether the rule reads a frame's periodicity behind its condition
+ * @property {boolean} [leaves] whether the rule has one more output, for leaving a frame as it is
  * @property {boolean} steady whether a result is drawn towards the last one where the picture stands still
  * @property {Float32Array} weights all tensors, one after another
  */
@@ -70,9 +71,9 @@ function readHeader(text, length, name) {
     throw new Error(`${name} is of format ${header.format}; this keenframe.js knows ${FORMAT}: update it, or export again`);
   }
   const inputs = routeInputs(header.periodicity);
-  if (header.route && !routeFits(header.route.length, header.experts.length, inputs)) {
-    const outputs = header.experts.length - 1;
-    throw new Error(`${name} has a route of ${header.route.length} numbers for ${outputs + 1} experts; expected ` +
+  const outputs = header.experts.length - (header.leaves ? 0 : 1);
+  if (header.route && !routeFits(header.route.length, outputs, inputs)) {
+    throw new Error(`${name} has a route of ${header.route.length} numbers for ${header.experts.length} experts; expected ` +
       `${(inputs + 1) * outputs}, or ${inputs + 1 + outputs} for each of up to ${ROUTE_UNITS_MAX} units of ` +
       `a layer between and ${outputs}`);
   }
@@ -85,8 +86,7 @@ function readHeader(text, length, name) {
 /** How many numbers a rule reads of a frame. */
 export const routeInputs = (periodicity) => CONDITION_SIZE + (periodicity ? PERIODICITY_SIZE : 0);
 
-function routeFits(count, experts, inputs) {
-  const outputs = experts - 1;
+function routeFits(count, outputs, inputs) {
   const units = (count - outputs) / (inputs + 1 + outputs);
   return count === (inputs + 1) * outputs || (Number.isInteger(units) && units >= 1 && units <= ROUTE_UNITS_MAX);
 }
