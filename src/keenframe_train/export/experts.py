@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from keenframe.condition import CONDITION_SIZE
+from keenframe.engines.select import AUTO, create_engine
 from keenframe.metrics import psnr
 from keenframe.periodicity import periodicity
 from keenframe.routing import SLOPE, Layer, scores
@@ -30,15 +30,15 @@ from keenframe.zoo.spec import ModelSpec, OutputKind
 from keenframe.zoo.store import read_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.onnx_file import run_session, write_model
+from keenframe_train.export.onnx_file import write_model
 from keenframe_train.export.simplify import renamed
-from keenframe_train.nets.keen import Keen
+from keenframe_train.nets.keen import BLOCK, Keen
 from keenframe_train.progress import progress
 
 # A single layer cannot tell a soft screen from a compressed one. With tens of thousands of pairs 32 units tell more
 # than eight, and that is what the browser's engine holds. The decay keeps the rule from knowing its pairs too well
 # (docs/log.md).
-UNITS, DECAY = 32, 1e-3
+UNITS, DECAY = 32, 5e-4
 # What another expert than the last does to a frame of full size, or to one that is best left alone, is seen as damage;
 # what is not won on an enlarged one is not seen. A picture that loses more than COST, in dB, says no more than one that
 # loses that.
@@ -103,26 +103,27 @@ def _against(bank: Bank, item: int, outputs: Sequence[NDArray[np.uint8]]) -> lis
 
 
 def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
-    """`qualities` of the experts of a model file, run in ONNX Runtime.
+    """`qualities` of the experts of a model file, in the engine that the runtime takes here.
 
     Raises TrainError for a file that holds one network.
     """
-    spec = read_spec(model)
+    spec, found = read_spec(model), []
     if spec.experts == 1:
         raise TrainError(f"'{model}' holds one network; a rule is between several experts")
-    whole, found = onnx.load(model), []
-    experts = [
-        onnxruntime.InferenceSession(
-            only(whole, spec, expert).SerializeToString(), providers=["CPUExecutionProvider"]
-        )
-        for expert in range(spec.experts)
-    ]
+    engine = create_engine(AUTO, model, spec, threads=1)
     with progress() as bar:
         row = bar.add_task("all experts", total=len(items), note="")
         for item in items.tolist():
-            pair = np.array(bank.degraded[item]), np.array(bank.conditions[item])
-            found.append(_against(bank, item, [run_session(expert, *pair)[0] for expert in experts]))
+            degraded, condition = np.array(bank.degraded[item]), np.array(bank.conditions[item])
+            outputs = []
+            for expert in range(spec.experts):
+                blocks = engine.run(degraded, condition, 1.0, expert)
+                rows, columns = blocks.shape[:2]
+                plane = blocks.reshape(rows, columns, BLOCK, BLOCK).swapaxes(1, 2)
+                outputs.append(plane.reshape(rows * BLOCK, columns * BLOCK))
+            found.append(_against(bank, item, outputs))
             bar.advance(row)
+    engine.close()
     return np.array(found, np.float32)
 
 
