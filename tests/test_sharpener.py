@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import EMBEDDED, picture
 from keenframe import color, conditioning, sharpener
+from keenframe.condition import band_statistics
 from keenframe.errors import EngineError, InputError, ModelError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS
@@ -125,7 +126,7 @@ def test_any_size_keeps_its_pixels_away_from_the_padding(
     sharpener_ = Sharpener(unsharp_model, engine, threads=1)
     plane = gray(height, width, seed)
     padded = np.pad(plane, ((0, -height % 4), (0, -width % 4)), mode="edge")
-    condition = sharpener.band_statistics(plane)
+    condition = band_statistics(plane)
     blocks = sharpener_._engine.run(padded, condition, strength)
     expected = blocks.reshape(*blocks.shape[:2], 4, 4).swapaxes(1, 2).reshape(padded.shape)
     sharp = sharpener_.sharpen(plane, strength)

@@ -35,7 +35,7 @@ NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_liter
 
 @pytest.fixture(autouse=True)
 def small_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "_TIMED_AT", {"luma": (64, 64), "image": (64, 64)})
+    monkeypatch.setattr(parity, "_TIMED_AT", {"luma": (72, 72), "image": (64, 64)})
     monkeypatch.setattr(parity, "_TIMED", 1)
     monkeypatch.setattr(parity, "THREADS", 1)
 
