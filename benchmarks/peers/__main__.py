@@ -66,7 +66,11 @@ def compare(
         print(f"{name}: {reason}", file=sys.stderr)
     machine = describe(THREADS)
     speed_file = out / "speed.json"
-    journal = Run(out / "quality", {"methods": [each.name for each in line.methods]}, machine)
+    measured = {
+        "methods": [each.name for each in line.methods],
+        "models": {each.name: each.sha256[:16] for each in line.methods if each.sha256},
+    }
+    journal = Run(out / "quality", measured, machine)
     try:
         if only in (Part.all, Part.quality):
             records = measure_all(files, kinds, line, journal)

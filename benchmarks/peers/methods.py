@@ -37,6 +37,7 @@ class Method:
     color: of the pictures that it takes, (H, W) uint8 of limited range, or (H, W, 3) RGB. steps: by how many times
     larger the result is. about: what it is, for the table. ours: one of keenframe's own models, the students of the
     source reports aside. small_only: for pictures that were enlarged and whose small form is there, nothing else.
+    sha256: of a model's file, whose results those of another file are not.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Method:
     about: str
     ours: bool = False
     small_only: bool = False
+    sha256: str = ""
 
     def enlarge(self, small: Uint8, factor: int) -> Uint8:
         """A picture `factor` times as large: by the step of that factor, else by steps until it is at least as large,
@@ -101,8 +103,11 @@ def all_methods(weights: Path | None, models: Sequence[str], threads: int) -> Li
         color: Color = "luma" if spec.color == "luma" else "rgb"
         ours = spec.role == "flagship"
         line.methods.append(
-            Method(name, color, {spec.scale: model}, about, ours=ours, small_only=spec.scale > 1)
-        )
+            Method(
+                name, color, {spec.scale: model}, about,
+                ours=ours, small_only=spec.scale > 1, sha256=spec.sha256,
+            )
+        )  # fmt: skip
     return line
 
 

@@ -20,8 +20,9 @@ from benchmarks.peers.speed import jobs, measure_speed
 from onnx import helper
 from typer.testing import CliRunner
 
+from keenframe.errors import KeenframeError
 from keenframe.metrics import luma
-from keenframe.zoo.store import MODELS
+from keenframe.zoo.store import MODELS, find_model, read_spec
 from keenframe_train.data.images import find_images
 from keenframe_train.errors import TrainError
 
@@ -261,6 +262,14 @@ def test_a_whole_comparison_goes_on_where_it_was_stopped(data: Path, tmp_path: P
     journal.write_text(before.splitlines(keepends=True)[0])
     done = CliRunner().invoke(app, [*arguments, "--only", "quality"], catch_exceptions=False)
     assert done.exit_code == 0 and sorted(journal.read_text()) == sorted(before)
+    # What another file of the model gave is not mixed with what this one gives.
+    about = tmp_path / "quality" / "run.json"
+    stored = json.loads(about.read_text())
+    assert stored["arguments"]["models"]["keen-int8"] == read_spec(find_model("keen-int8")).sha256[:16]
+    stored["arguments"]["models"]["keen-int8"] = "0" * 16
+    about.write_text(json.dumps(stored))
+    with pytest.raises(KeenframeError, match="run with other arguments"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_the_comparison_says_what_it_does_not_know(data: Path, tmp_path: Path) -> None:

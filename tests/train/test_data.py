@@ -256,3 +256,16 @@ def test_a_camera_films_the_pictures_of_the_kinds_that_are_named(data: Path, tmp
     assert (plain.pristine != every.pristine).any((1, 2)).all()
     assert "call-webcam" in MIXES["keen"].filmed and "call-full-webcam" in MIXES["keen-full"].filmed
     assert all(set(made.filmed) <= set(made.shares) for made in MIXES.values())
+
+
+def test_shrunk_pictures_are_another_draw(data: Path, tmp_path: Path) -> None:
+    files = find_images(data / "train-0")
+    kept = {}
+    for name in ("r1", "r1-shrunk"):
+        assert MIXES[name].validation == ("r1",)
+        bank = build_bank(tmp_path / name, files, MIXES[name], 10, size=64, color="rgb", workers=1)
+        assert bank.pristine.shape == (10, 64, 64, 3) and bank.names == ("r1", "r1-bicubic")
+        kept[name] = np.array(bank.pristine)
+    again = build_bank(tmp_path / "again", files, MIXES["r1-shrunk"], 10, size=64, color="rgb", workers=1)
+    assert np.array_equal(again.pristine, kept["r1-shrunk"])
+    assert not np.array_equal(kept["r1"], kept["r1-shrunk"])

@@ -1,4 +1,4 @@
-"""`reproduce`: a source system from pictures to a table."""
+"""`reproduce`: a source system from pictures to a table; `sets`: any model on the literature's pictures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,47 @@ from keenframe_train.cli.options import Data, Precision, RecipeName, launched, o
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(reproduce)
+    app.command()(sets)
+
+
+def sets(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names, or .onnx files.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder with Set5 and Set14, or with sets/ inside.")],
+) -> None:
+    """x2 enlarging of Set5 and Set14 as the literature measures it: PSNR and SSIM of luma, bicubic down.
+
+    A model of scale 1 sees the picture enlarged bicubically, one of scale 2 the small one.
+    """
+    from keenframe import Sharpener
+    from keenframe_train.errors import TrainError
+    from keenframe_train.evaluate.markdown import wide_table
+    from keenframe_train.reproduction.compare import SETS, Restorer, set_scores, sets_below
+    from keenframe_train.reproduction.results import ALL, means
+
+    folders = sets_below(data)
+    if not folders:
+        raise TrainError(f"'{data}' has neither {' nor '.join(SETS)}, and no sets/ with them: check --data")
+
+    def restorer(name: str) -> Restorer:
+        sharpener = Sharpener(name)
+        if sharpener.scale > 2:
+            raise TrainError(
+                f"'{name}' enlarges x{sharpener.scale}; this is about x2: give a model of scale 1 or 2"
+            )
+        return lambda small, shown: sharpener.sharpen(shown if sharpener.scale == 1 else small)
+
+    methods = {name: restorer(name) for name in models}
+    found = {folder.name: means(set_scores(methods, folder))["x2"][ALL] for folder in folders}
+    rows = [
+        [
+            method,
+            *(f"{values[method]['psnr']:.2f} dB, {values[method]['ssim']:.4f}" for values in found.values()),
+        ]
+        for method in next(iter(found.values()))
+    ]
+    out.print(wide_table(["", *found], rows), soft_wrap=True, markup=False, highlight=False)
 
 
 def reproduce(

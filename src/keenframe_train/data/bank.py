@@ -51,6 +51,10 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     """(degraded, pristine, kind) of item `index`: uint8, pristine (size, size[, 3]), and the kind's position."""
     rng = np.random.default_rng((job.seed, index))
     rgb = read_rgb(draw_file(job.files, index, rng).path)
+    if job.mix.shrunk and rng.random() < job.mix.shrunk:
+        factor = rng.uniform(0.45, 0.75)
+        height, width = (max(job.size, int(side * factor)) for side in rgb.shape[:2])
+        rgb = resize(rgb, width, height, "bicubic")
     # Shrinking a picture now and then gives sharper pristine pixels than many photographs have.
     if rng.random() < 0.4:
         factor = rng.uniform(0.5, 1.0)

@@ -68,6 +68,7 @@ class Mix:
 
     validation: the presets that a run on this mix is judged by. camera: what the pristine picture itself has been
     through; it is the target all the same. filmed: the degradations whose pictures have; none named: all.
+    shrunk: share of the pictures that are shrunk to 0.45-0.75 first, which leaves nothing of their own compression.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
@@ -75,6 +76,7 @@ class Mix:
     scale: int = 1
     camera: d.Degradation | None = None
     filmed: tuple[str, ...] = ()
+    shrunk: float = 0.0
 
 
 def _one(name: str, scale: int = 1) -> Mix:
@@ -119,6 +121,7 @@ _WIDE_R2 = d.Compose((_WIDE_BLUR, _WIDE_R1))
 _WIDE_R3 = d.Compose(
     tuple(replace(step, opencv_share=0.5) if isinstance(step, d.DownUp) else step for step in d.R3.steps)
 )
+_R1 = {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     {
         "keen": Mix(
@@ -241,12 +244,9 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             scale=4,
         ),
         # Bicubic ones leave the least to see and what is left is the hardest to undo, so three of four are.
-        "r1": Mix(
-            MappingProxyType(
-                {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
-            ),
-            ("r1",),
-        ),
+        "r1": Mix(MappingProxyType(_R1), ("r1",)),
+        # For the last steps of a network that is to do well on pictures without any traces of a codec.
+        "r1-shrunk": Mix(MappingProxyType(_R1), ("r1",), shrunk=0.6),
         "r2": _one("r2"),
         "r3": _one("r3"),
         # R4's student takes the small picture, its teacher that picture enlarged.

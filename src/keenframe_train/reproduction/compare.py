@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from keenframe.condition import CONDITION_SIZE
 from keenframe.evaluate.methods import unsharp_mask
 from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.degradations import resize
@@ -27,6 +28,7 @@ from keenframe_train.progress import progress
 from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
+Restorer = Callable[[Uint8, Uint8], Uint8]
 FILE = "scores.jsonl"
 SETS = ("Set5", "Set14")
 
@@ -173,9 +175,20 @@ def sets_below(folder: Path) -> list[Path]:
 
 
 def on_set(subject: Subject, folder: Path) -> list[Score]:
+    """`set_scores` of the networks that are compared, which keep the size."""
+
+    def restored(network: nn.Module) -> Restorer:
+        unknown = np.zeros(CONDITION_SIZE, np.float32)
+        return lambda _, shown: restore(network, Sample("x2", "", "", shown, shown, unknown))[0]
+
+    return set_scores({name: restored(network) for name, network in subject.networks.items()}, folder)
+
+
+def set_scores(methods: Mapping[str, Restorer], folder: Path) -> list[Score]:
     """x2 enlarging as the super-resolution literature measures it: halved and enlarged bicubically with the kernel
     widened for shrinking, luma 16-235, a border of 2 pixels left out. `bicubic` here is the input (33.66 dB on Set5).
 
+    methods: of the small picture and the one enlarged so, (H / 2, W / 2, 3) and (H, W, 3) uint8, the restored one.
     Raises TrainError for a folder without pictures.
     """
     scores = []
@@ -184,21 +197,13 @@ def on_set(subject: Subject, folder: Path) -> list[Score]:
         picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
         height, width = picture.shape[:2]
         small = resize(picture, width // 2, height // 2, "bicubic")
-        degraded = resize(small, width, height, "bicubic")
-        sample = Sample("x2", folder.name, path.name, degraded, picture, np.zeros(128, np.float32))
-        outputs = {"bicubic": degraded, "unsharp mask": unsharp_mask(degraded)}
-        outputs |= {method: restore(network, sample)[0] for method, network in subject.networks.items()}
-        shaved = Sample(
-            "x2",
-            folder.name,
-            path.name,
-            degraded,
-            np.ascontiguousarray(picture[2:-2, 2:-2]),
-            sample.condition,
-        )
-        scores += judge(
-            shaved, {method: np.ascontiguousarray(o[2:-2, 2:-2]) for method, o in outputs.items()}
-        )
+        shown = resize(small, width, height, "bicubic")
+        outputs = {"bicubic": shown, "unsharp mask": unsharp_mask(shown)}
+        outputs |= {name: method(small, shown) for name, method in methods.items()}
+        inner = (slice(2, -2), slice(2, -2))
+        pristine = np.ascontiguousarray(picture[inner])
+        shaved = Sample("x2", folder.name, path.name, shown, pristine, np.zeros(CONDITION_SIZE, np.float32))
+        scores += judge(shaved, {name: np.ascontiguousarray(o[inner]) for name, o in outputs.items()})
     if not scores:
         raise TrainError(f"no picture in '{folder}'; expected the PNG or BMP files of {folder.name}")
     return scores
