@@ -15,6 +15,7 @@ from keenframe.errors import InputError
 from keenframe.evaluate import presets as runtime
 from keenframe.evaluate.evaluation import Request, evaluate
 from keenframe.frame import Frame
+from keenframe.periodicity import FREQUENCIES, WINDOW, periodicity
 from keenframe_train.data.presets import PRESETS
 from keenframe_train.data.render.pages import GROUPS, draw_page, write_pages
 from keenframe_train.data.validation import make_sample
@@ -68,7 +69,7 @@ def test_a_file_gets_the_damage_of_the_validation_samples(data: Path, tmp_path: 
     assert read_pixels(file.path).ndim == 3
 
 
-@pytest.mark.parametrize("name", ["h264-half", "vp8-q50"])
+@pytest.mark.parametrize("name", ["h264-half", "vp8-q50", "vp8-two-thirds"])
 @pytest.mark.parametrize("format", ["i420", "gray"])
 def test_clips_are_sent_and_received(name: str, format: str) -> None:
     frames = []
@@ -83,6 +84,13 @@ def test_clips_are_sent_and_received(name: str, format: str) -> None:
     assert (received[0].width, received[0].format) == (128 // factor, format)
     assert len(received[0].planes) == len(frames[0].planes)
     assert not np.array_equal(received[-1].luma, frames[-1].luma)
+    assert [plane.shape for plane in received[-1].planes] == [
+        tuple(side // factor for side in plane.shape) for plane in frames[-1].planes
+    ]
+    if "thirds" in name:  # what was enlarged by 1.5 shows it at a third
+        third = np.abs(FREQUENCIES - WINDOW / 3) <= 1
+        before, after = (periodicity(frame.luma)[third].max() for frame in (frames[-1], received[-1]))
+        assert after > before + 0.3
 
 
 def test_presets_reach_other_processes(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from keenframe.evaluate.presets import Preset
 from keenframe.frame import Frame
 from keenframe_train.data.codecs import CodecSetting, luma_frame, transcode
-from keenframe_train.data.degradations import resize
+from keenframe_train.data.degradations import Kernel, resize
 from keenframe_train.data.presets import PRESETS
 
 SEED = 7
@@ -48,25 +48,40 @@ class Sending:
     """How a clip is sent: its codec setting, and by how much it is shrunk before."""
 
     setting: CodecSetting
-    factor: int = 1
+    factor: float = 1
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Frames, 8-bit I420 or gray, as they are received at their sent size."""
+        """Frames, 8-bit I420 or gray, as they are received at their sent size; of a factor that is no whole number
+        enlarged again, bilinearly."""
         small = [self._shrunk(frame) for frame in frames]
         sent = [luma_frame(f.planes[0]) if f.format == "gray" else f.to_av() for f in small]
+        received = [
+            frame.with_planes(Frame.from_av(decoded).planes[: len(frame.planes)])
+            for frame, decoded in zip(small, transcode(sent, self.setting), strict=True)
+        ]
+        if self.factor % 1 == 0:
+            return received
         return [
-            frame.with_planes(Frame.from_av(received).planes[: len(frame.planes)])
-            for frame, received in zip(small, transcode(sent, self.setting), strict=True)
+            _resized(frame, [plane.shape for plane in whole.planes], "bilinear")
+            for frame, whole in zip(received, frames, strict=True)
         ]
 
     def _shrunk(self, frame: Frame) -> Frame:
         if self.factor == 1:
             return frame
-        planes = [
-            resize(np.ascontiguousarray(p), p.shape[1] // self.factor, p.shape[0] // self.factor, "bicubic")
-            for p in frame.planes
-        ]
-        return frame.with_planes(tuple(planes))
+        # Even, as codecs want it, so that chroma has half of it.
+        height, width = (2 * round(side / self.factor / 2) for side in frame.planes[0].shape)
+        shapes = [(height, width), *[(height // 2, width // 2)] * (len(frame.planes) - 1)]
+        return _resized(frame, shapes, "bicubic")
+
+
+def _resized(frame: Frame, shapes: Sequence[tuple[int, ...]], kernel: Kernel) -> Frame:
+    """Every plane at another shape, (H, W)."""
+    planes = [
+        resize(np.ascontiguousarray(plane), shape[1], shape[0], kernel)
+        for plane, shape in zip(frame.planes, shapes, strict=True)
+    ]
+    return frame.with_planes(tuple(planes))
 
 
 SENDINGS: MappingProxyType[str, tuple[str, Sending]] = MappingProxyType(
@@ -76,6 +91,15 @@ SENDINGS: MappingProxyType[str, tuple[str, Sending]] = MappingProxyType(
             Sending(CodecSetting("h264", bits_per_pixel=0.045), 2),
         ),
         "vp8-half": ("VP8 half size, 0.045 bit/px", Sending(CodecSetting("vp8", bits_per_pixel=0.045), 2)),
+        # As calls step down, and a recording of one shows: nothing says that its frames were enlarged.
+        "h264-two-thirds": (
+            "H.264 two thirds of the size, 0.045 bit/px",
+            Sending(CodecSetting("h264", bits_per_pixel=0.045), 1.5),
+        ),
+        "vp8-two-thirds": (
+            "VP8 two thirds of the size, 0.045 bit/px",
+            Sending(CodecSetting("vp8", bits_per_pixel=0.045), 1.5),
+        ),
         "vp8-full": ("VP8 0.045 bit/px", Sending(CodecSetting("vp8", bits_per_pixel=0.045))),
         "h264-full": ("H.264 0.045 bit/px", Sending(CodecSetting("h264", bits_per_pixel=0.045))),
         "hevc-full": ("HEVC 0.045 bit/px", Sending(CodecSetting("hevc", bits_per_pixel=0.045))),

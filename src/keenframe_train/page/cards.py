@@ -143,7 +143,9 @@ def _network(spec: ModelSpec) -> str:
         ),
     ]
     if spec.route is not None:
-        facts.append(("experts", f"{spec.experts} in one file; the frame's own spectrum picks one"))
+        picks = "the frame's own spectrum" + (" and what enlarging left in it" if spec.periodicity else "")
+        last = "; what none makes better stays as it is" if spec.leaves else ""
+        facts.append(("experts", f"{spec.experts} in one file; {picks} picks one{last}"))
     if spec.condition is not None:
         facts.append(("condition", "128 statistics of the frame's own 8x8 DCT"))
     if spec.steady:
