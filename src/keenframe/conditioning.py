@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from keenframe.condition import CONDITION_SIZE, band_statistics
 from keenframe.periodicity import periodicity
 
-# A look costs half a millisecond at 1080p, and a third of that again for the periodicity. One in four frames, followed
+# A look costs half a millisecond at 1080p, and half of that again for the periodicity. One in four frames, followed
 # soon: a rate control changes what a codec does within a second, and who lags behind it loses up to a tenth of a
 # decibel and flickers more (docs/log.md).
 INTERVAL = 4

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 # windows, so that large frames and small ones are seen alike.
 WINDOW, HOP = 64, 32
 LINES_MAX = 128
+# Windows transformed at once: larger products wake the linear algebra's own threads, as in `keenframe.condition`.
+_CHUNK = 64
 # In code values, and as a relative change: below them it is rounding.
 FLOOR, AMPLITUDE_FLOOR = 0.05, 0.01
 # Frequencies 2 / 64 to 32 / 64. At 0 and 1 the window itself stands.
@@ -36,7 +38,7 @@ KERNELS = _kernels()
 
 
 def line_step(lines: int) -> int:
-    """Of so many rows (or columns) every how manieth is looked at."""
+    """n, where every n-th of so many rows (or columns) is looked at."""
     return -(-lines // LINES_MAX)
 
 
@@ -60,6 +62,8 @@ def _power(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     lines = luma[:: line_step(luma.shape[0])].astype(np.int16)
     change = np.abs(lines[:, :-2] - 2 * lines[:, 1:-1] + lines[:, 2:]).mean(axis=0, dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(np.log(change + np.float32(FLOOR)), WINDOW)[::HOP]
-    spectrum = windows @ KERNELS
-    power: NDArray[np.float32] = np.square(spectrum).mean(axis=0).reshape(2, -1).sum(axis=0)
-    return power
+    power = np.zeros(2 * PERIODICITY_SIZE, np.float32)
+    for start in range(0, len(windows), _CHUNK):
+        power += np.square(windows[start : start + _CHUNK] @ KERNELS).sum(axis=0)
+    mean: NDArray[np.float32] = power.reshape(2, -1).sum(axis=0) / np.float32(len(windows))
+    return mean
