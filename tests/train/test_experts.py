@@ -64,9 +64,11 @@ def test_a_rule_that_leaves_pictures_as_they_are() -> None:
     assert route.leaves and route.periodicity and len(route.numbers()) == 32 * (159 + 1 + 2) + 2
     chosen = scores(layers_of(route.numbers(), 2, 159, leaves=True), seen).argmax(1)
     assert (chosen == quality.argmax(1)).mean() > 0.8 and len(route.shares) == 3
-    # What the first does to a picture that is best left alone is harm: it is taken too seldom rather than too often.
-    first, best = chosen == 0, quality.argmax(1) == 0
-    assert (first & ~best).sum() <= (best & ~first).sum()
+    # What the first does to a picture that is best left alone is harm: where nothing can be told, and the first wins a
+    # little more than it loses, it is not taken.
+    even = np.arange(600)[:, None] % 2 == 0
+    blind = fit_route(np.zeros_like(seen), np.where(even, [0.6, 0, 0], [-0.4, 0, 0.1]), leaves=True)
+    assert blind.shares[0] == 0
     without = fit_route(seen, quality)
     assert not without.leaves and without.shares == pytest.approx(route.shares, abs=0.1)
     with pytest.raises(TrainError, match="same pictures"):
