@@ -181,7 +181,8 @@ def test_another_order_and_more_workers_give_the_same_figures(
     assert [record["name"] for record in two.records] == sorted(SIZES)
 
 
-def test_a_killed_run_goes_on(pristine: Path, degraded: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("all_of_them", [False, True], ids=["the parent", "all of them"])
+def test_a_killed_run_goes_on(pristine: Path, degraded: Path, tmp_path: Path, all_of_them: bool) -> None:
     for index in range(40):
         for folder, source in ((pristine, "faces/a.png"), (degraded, "faces/a.webp")):
             path = folder / source
@@ -205,8 +206,12 @@ def test_a_killed_run_goes_on(pristine: Path, degraded: Path, tmp_path: Path) ->
         time.sleep(0.02)
     workers = psutil.Process(running.pid).children(recursive=True)
     assert workers
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    if all_of_them:  # as a service manager stops a group
+        for process in (*workers, running):
+            process.send_signal(signal.SIGTERM)
+    else:
+        running.send_signal(signal.SIGKILL)
+    running.wait(timeout=60)
     gone, left = psutil.wait_procs(workers, timeout=60)
     assert gone and not left  # workers end with their parent
     done = journal.read_bytes().count(b"\n")

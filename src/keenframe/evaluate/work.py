@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 
 from keenframe.errors import EngineError, KeenframeError
 from keenframe.evaluate.clips import measure_clip
@@ -58,8 +58,9 @@ def run_tasks(
             runner.close()
         return
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (plan, stop))
+    # Closed, it tells the workers to end. An event would wait for each of them to notice, and for ever for a dead one.
+    end, stop = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (plan, end))
     try:
         yield from _collect(pool, iter(tasks), _WAITING * workers, check)
     except BrokenProcessPool as error:
@@ -68,7 +69,7 @@ def run_tasks(
             "fewer --workers"
         ) from error
     finally:
-        stop.set()
+        stop.close()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -87,16 +88,13 @@ def _collect(
 _runner: Runner | None = None
 
 
-def _start(plan: Plan, stop: Event) -> None:
+def _start(plan: Plan, end: Connection) -> None:
     """In a worker, first of all. It ends with its parent, however that ends, and leaves Ctrl-C to it."""
     global _runner
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        while not stop.wait(1.0):
-            if parent is not None and not parent.is_alive():
-                break
+        end.poll(None)  # until the parent closes its side, or is gone
         time.sleep(0.2)  # the last results are on their way
         os._exit(0)
 
