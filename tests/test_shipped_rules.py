@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,26 +23,35 @@ def pristine() -> Plane:
     """The sample at half its size, so that no compression of its own is left."""
     plane = luma(np.array(Image.open(STILL).convert("RGB")))
     height, width = (side // 16 * 8 for side in plane.shape)
-    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BOX))
 
 
 def sent(plane: Plane, factor: float) -> Plane:
     height, width = plane.shape
-    small = cv2.resize(plane, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    small = Image.fromarray(plane).resize(
+        (round(width / factor), round(height / factor)), Image.Resampling.BOX
+    )
+    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def blurred(plane: Plane, sigma: float) -> Plane:
+    kernel = np.exp(-(np.arange(-3, 4) ** 2) / (2 * sigma**2))
+    wide = np.pad(plane.astype(float), 3, mode="edge")
+    for axis in (0, 1):
+        wide = np.apply_along_axis(np.convolve, axis, wide, kernel / kernel.sum(), "same")
+    return np.rint(wide[3:-3, 3:-3]).astype(np.uint8)
 
 
 @pytest.mark.parametrize("model", ["keen", "keen-base", "keen-nano", "keen-float"])
 def test_enlarged_frames_are_sharpened_and_good_ones_are_not(model: str, pristine: Plane) -> None:
     with Sharpener(model, threads=1) as sharpener:
         assert sharpener.spec.periodicity and sharpener.spec.leaves
-        for factor in (4 / 3, 1.5, 2):
-            degraded = sent(pristine, factor)
-            sharp = np.asarray(sharpener.sharpen(degraded))
-            assert psnr(sharp, pristine) > psnr(degraded, pristine) + 0.5, factor
+        degraded = sent(pristine, 2)
+        sharp = np.asarray(sharpener.sharpen(degraded))
+        assert psnr(sharp, pristine) > psnr(degraded, pristine) + 2
         # Soft because of the lens, not of the call; and as it is.
         for sigma in (0.4, 0.5):
-            soft = np.asarray(cv2.GaussianBlur(pristine, (0, 0), sigma), np.uint8)
+            soft = blurred(pristine, sigma)
             assert psnr(np.asarray(sharpener.sharpen(soft)), soft, ceiling_db=60) > 45, sigma
         assert psnr(np.asarray(sharpener.sharpen(pristine)), pristine, ceiling_db=60) > 45
 
