@@ -13,7 +13,7 @@ import pytest
 
 from keenframe.condition import band_statistics
 from keenframe.conditioning import look_at
-from keenframe.routing import inputs_of, layers_of, scores
+from keenframe.routing import Router, inputs_of, layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe.zoo.store import MODELS, read_spec
 from keenframe_train.errors import TrainError
@@ -146,6 +146,8 @@ def test_the_condition_and_the_rule_are_the_runtimes(width: int, height: int, pe
         assert np.abs(found["condition"][0] - expected[:128]).max() < 1e-4
         preferred = scores(layers_of(numbers, 2, inputs, periodic), expected)[1:]
         assert found["preference"][0] == pytest.approx(preferred, abs=5e-3)
+        chosen = int(np.append(0, found["preference"]).argmax())
+        assert chosen == Router(numbers, 2, inputs, periodic).expert(expected, still=True)
 
 
 def test_the_networks_give_what_the_runtimes_file_gives() -> None:
