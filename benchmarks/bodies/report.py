@@ -20,10 +20,10 @@ def placed(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str], caption: str) -> str:
-    """The trained bodies with what they reached, then the times of all."""
+    """The trained bodies with what they reached, then the times of all, also against the first row's."""
     trained = placed(rows)
     edge, chosen = edge_of(trained), {name: size for size, name in sizes(trained).items()}
-    heads = ["parameters", "INT8 file, kB", "ms", "to keen"]
+    heads = ["parameters", "INT8 file, kB", "ms", f"to {rows[0]['name']}"]
     ordered = sorted(rows, key=lambda r: r["time_ms"])
     parts = [f"{caption}\n"]
     if trained:

@@ -9,7 +9,16 @@ from benchmarks.latency import WHOLE_FRAME, Latency
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.network import parameters
 
-KEEN, NANO = "keen", "keen-nano"
+# The shipped bodies by scale, of several experts the first; what the others are measured against comes first.
+SHIPPED = {
+    1: {
+        "keen": KeenConfig(1, 32, 32, 3, inner=(16,) * 3, stride=1),
+        "keen-nano": KeenConfig(1, 16, 0, 3, stride=1),
+        "keen-base": KeenConfig(1, 32, 32, 6, stride=1),
+    },
+    2: {"keen-x2": KeenConfig(2, 32, 32, 3, stride=1)},
+    4: {"keen-x4": KeenConfig(4, 32, 32, 3, stride=1)},
+}
 BUDGETS = {"nano": 120, "small": 60, "base": 30}  # frames a second at 1080p
 # A network that leaves more than this of its budget unused is no candidate for it.
 LEAST = 0.6
@@ -18,11 +27,8 @@ BRANCHES = "+1x1"
 
 
 def shapes(scale: int = 1) -> dict[str, KeenConfig]:
-    """All bodies by name; those of `keen` and `keen-nano` first."""
-    first = {
-        KEEN: KeenConfig(scale, 32, 32, 3, inner=(16,) * 3, stride=1),
-        NANO: KeenConfig(scale, 16, 0, 3, stride=1),
-    }
+    """All bodies by name; the shipped ones first."""
+    first = SHIPPED[scale]
     others: list[KeenConfig] = []
     for head in (16, 24, 32, 48):
         for trunk in (2 * head, 3 * head):
@@ -35,7 +41,8 @@ def shapes(scale: int = 1) -> dict[str, KeenConfig]:
     for head in (16, 24, 32, 48):
         for blocks in (2, 3, 4, 6):
             others += [KeenConfig(scale, head, trunk, blocks, stride=1) for trunk in (head, 0)]
-    for head, trunk, inner, blocks in ((16, 0, 32, 3), (16, 16, 32, 4), (32, 0, 48, 2), (32, 32, 16, 4)):
+    narrow = ((16, 0, 32, 3), (16, 16, 32, 4), (32, 0, 48, 2), (32, 32, 16, 3), (32, 32, 16, 4))
+    for head, trunk, inner, blocks in narrow:
         others.append(KeenConfig(scale, head, trunk, blocks, inner=(inner,) * blocks, stride=1))
     others += [KeenConfig(scale, 32, trunk, blocks, stride=4) for trunk, blocks in ((96, 3), (128, 4))]
     return first | {name_of(config): config for config in others if config not in first.values()}
@@ -52,6 +59,11 @@ def name_of(config: KeenConfig) -> str:
     return f"h{config.head} t{config.trunk}{inner} b{config.blocks}{edge}"
 
 
+def reference(scale: int) -> str:
+    """The shipped body whose time is 1."""
+    return next(iter(SHIPPED[scale]))
+
+
 def budget_ms(budget: str) -> float:
     """What a network alone may take of a frame at that budget."""
     return 1000 / BUDGETS[budget] / WHOLE_FRAME
@@ -60,11 +72,13 @@ def budget_ms(budget: str) -> float:
 def candidates(
     configs: Mapping[str, KeenConfig], times: Mapping[str, Latency], points: int
 ) -> dict[str, KeenConfig]:
-    """What to train: `keen`, `keen-nano`, `keen` with branches; and for each budget and each place of the trunk the
-    `points` slowest bodies that keep to it, use most of it, and fit a file of 500 kB.
+    """What to train: the shipped bodies, the first with branches, too; and for each budget and each place of the
+    trunk the `points` slowest bodies that keep to it, use most of it, and fit a file of 500 kB.
     """
-    chosen = {KEEN: configs[KEEN], NANO: configs[NANO]}
-    chosen[KEEN + BRANCHES] = replace(configs[KEEN], branches=True)
+    scale = next(iter(configs.values())).scale
+    first = reference(scale)
+    chosen = {name: configs[name] for name in SHIPPED[scale] if name in configs}
+    chosen[first + BRANCHES] = replace(configs[first], branches=True)
     for budget in BUDGETS:
         limit = budget_ms(budget)
         near = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from benchmarks.bodies.__main__ import _comparable
 from benchmarks.bodies.__main__ import app as bodies
-from benchmarks.bodies.shapes import BRANCHES, KEEN, NANO, budget_ms, candidates, edge_of, shapes, sizes
+from benchmarks.bodies.shapes import BRANCHES, SHIPPED, budget_ms, candidates, edge_of, shapes, sizes
 from benchmarks.latency import Latency, measure, random_model
 from benchmarks.pruning import app as pruning
 from typer.testing import CliRunner
@@ -22,6 +22,7 @@ from keenframe_train.data.presets import mix
 from keenframe_train.errors import TrainError
 from keenframe_train.nets.keen import Keen, KeenConfig
 from keenframe_train.nets.network import parameters
+from keenframe_train.recipe import load_recipe
 
 from .test_cli_export import KEEN as TINY
 from .test_cli_export import run_of
@@ -34,15 +35,25 @@ def test_the_edge_and_the_sizes() -> None:
     assert budget_ms("small") == pytest.approx(14.0, abs=0.1)
 
 
-def test_candidates_keep_to_their_budgets() -> None:
-    configs = shapes()
-    assert len(set(configs.values())) == len(configs) and configs[KEEN].inner == (16,) * 3
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_the_shipped_bodies_are_those_of_the_recipes(scale: int) -> None:
+    assert list(shapes(scale))[: len(SHIPPED[scale])] == list(SHIPPED[scale])
+    for name, config in SHIPPED[scale].items():
+        assert config == KeenConfig(**load_recipe(name).network.options)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_candidates_keep_to_their_budgets(scale: int) -> None:
+    configs = shapes(scale)
+    assert len(set(configs.values())) == len(configs)
     # As if a million parameters took 50 ms.
     counts = {name: parameters(Keen(config)) for name, config in configs.items()}
     times = {name: Latency(count / 2e4, 1.0) for name, count in counts.items()}
     chosen = candidates(configs, times, 2)
-    assert {KEEN, NANO, KEEN + BRANCHES} <= set(chosen) and chosen[KEEN + BRANCHES].branches
-    for name in set(chosen) - {KEEN, NANO, KEEN + BRANCHES}:
+    branched = next(iter(SHIPPED[scale])) + BRANCHES
+    always = {*SHIPPED[scale], branched}
+    assert always <= set(chosen) and chosen[branched].branches
+    for name in set(chosen) - always:
         assert counts[name] <= 460_000
         limit = min(budget_ms(b) for b in ("nano", "small", "base") if times[name].time_ms <= budget_ms(b))
         assert times[name].time_ms >= 0.6 * limit
@@ -80,7 +91,7 @@ def test_a_small_search(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     after = {row["name"]: row for row in json.loads(Path("out/bodies.json").read_text())["bodies"]}
     assert all(after[name]["time_ms"] == time_ms for name, time_ms in before.items())  # measured once
-    assert "mean_gain" in after[KEEN] and after[KEEN + BRANCHES]["shape"]["branches"]
+    assert "mean_gain" in after["keen"] and after["keen" + BRANCHES]["shape"]["branches"]
     again = CliRunner().invoke(bodies, [*call, "--steps", "0"], catch_exceptions=False)
     assert "; 1 steps of training each, 4 windows a kind." in again.output  # what was trained is still there
     assert {_comparable(row, 2).get("mean_gain") for row in after.values()} == {None}

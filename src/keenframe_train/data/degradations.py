@@ -22,17 +22,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Uint8 = NDArray[np.uint8]
-Kernel = Literal["nearest", "bilinear", "bicubic", "area"]
+Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos", "area"]
 _PILLOW = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
     "area": Image.Resampling.BOX,
 }
 _OPENCV = {
     "nearest": cv2.INTER_NEAREST,
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
     "area": cv2.INTER_AREA,
 }
 

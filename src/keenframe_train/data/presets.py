@@ -121,6 +121,13 @@ _WIDE_R2 = d.Compose((_WIDE_BLUR, _WIDE_R1))
 _WIDE_R3 = d.Compose(
     tuple(replace(step, opencv_share=0.5) if isinstance(step, d.DownUp) else step for step in d.R3.steps)
 )
+# What became of a still by any factor and any kernel before it was stored, or after.
+_RESIZED = d.DownUp(
+    (1.25, 4 / 3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0),
+    down=("bicubic", "bicubic", "bilinear", "area", "lanczos"),
+    up=("bicubic", "bicubic", "bilinear", "lanczos"),
+    opencv_share=0.3,
+)
 _R1 = {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     {
@@ -220,6 +227,24 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             ("r1", "r2", "r3", "call-half"),
             camera=SOFT_CAMERA,
             filmed=("call-full",),
+        ),
+        # Pictures rather than calls: enlarged by whatever factor without a codec between, stored as JPEG before or
+        # after, or JPEG and nothing else, which is to be left alone.
+        "keen-stills": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.06, d.Identity()),
+                    "resized": (0.30, _RESIZED),
+                    "resized-webcam": (0.20, _RESIZED),
+                    "resized-jpeg": (0.12, d.Compose((_RESIZED, d.Jpeg((40, 95))))),
+                    "jpeg": (0.22, d.Jpeg((15, 95))),
+                    "jpeg-webcam": (0.06, d.Jpeg((15, 95))),
+                    "pixels": (0.04, d.DownUp((2.0, 3.0), up=("nearest",))),
+                }
+            ),
+            ("r1", "r1-opencv", "clean"),
+            camera=SOFT_CAMERA,
+            filmed=("resized-webcam", "jpeg-webcam"),
         ),
         "keen-x2": Mix(
             MappingProxyType(
