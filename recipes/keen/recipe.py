@@ -43,8 +43,8 @@ BUDGETS = {
     "cpu": Budget(
         "about 20 minutes of training on one core with bfloat16",
         bank_items=4_000, bank_size=256,
-        teacher={"steps": 8_000, "warmup": 200},
-        student={"steps": 6_000, "warmup": 200},
+        teacher={"steps": 8_000, "warmup": 200, "optimizer": "muon"},
+        student={"steps": 6_000, "warmup": 200, "optimizer": "muon"},
     ),
     "full": Budget(
         "the steps and pairs of the shipped weights; half a working day on two cores",

@@ -277,7 +277,7 @@ def unfold_blocks(blocks: Plane, out: Plane, window: Window, scale: int) -> None
 
 
 def _runs_on_cpu(engine: str) -> bool:
-    return engine.lower() in ("auto", "openvino", "openvino:cpu", "onnxruntime", "onnxruntime:cpu")
+    return engine.lower() in ("auto", "native", "openvino", "openvino:cpu", "onnxruntime", "onnxruntime:cpu")
 
 
 def check_strength(strength: float) -> float:

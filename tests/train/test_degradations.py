@@ -59,12 +59,14 @@ def test_kernels_are_those_of_the_libraries_that_are_named() -> None:
     line = np.zeros((8, 32), np.uint8)
     line[:, 16] = 160
     widths = {}
-    for kernel in ("bilinear", "bicubic", "area"):
+    for kernel in ("bilinear", "bicubic", "lanczos", "area"):
         for antialias in (True, False):
             small = d.resize(line, 16, 4, kernel, antialias)[2].astype(int)
             widths[kernel, antialias] = small[6:11].tolist()
     assert widths["bilinear", True] == [0, 20, 60, 0, 0]
     assert widths["bilinear", False] == widths["area", False] == widths["area", True] == [0, 0, 80, 0, 0]
+    for library in (True, False):
+        assert widths["lanczos", library][2] > widths["bicubic", library][2] > 60
     assert widths["bicubic", False][2] > widths["bicubic", True][2] > widths["bilinear", True][2]
 
 

@@ -62,7 +62,7 @@ def bench(
     failures: list[str] = []
     sizes = [parse_size(text) for text in size or _DEFAULT_SIZES]
     for name in model or _models():
-        for engine_name in engine or _engines():
+        for engine_name in engine or _engines(name):
             for width, height in sizes:
                 try:
                     rows.append(measure(name, engine_name, threads, width, height, frames, strength))
@@ -217,7 +217,13 @@ def _models() -> list[str]:
     return [name if name.endswith("-int8") else f"{name}-float" for name in names] or ["keen"]
 
 
-def _engines() -> list[str]:
-    from keenframe.engines.select import installed_engines
+def _engines(model: str) -> list[str]:
+    from keenframe.engines.cpu import fast_int8
+    from keenframe.engines.select import engines_for
+    from keenframe.errors import KeenframeError
+    from keenframe.zoo.store import find_model, read_spec
 
-    return installed_engines() or ["auto"]
+    try:
+        return engines_for(read_spec(find_model(model, prefer_int8=fast_int8()))) or ["auto"]
+    except KeenframeError:
+        return ["auto"]  # which says what is wrong with the model

@@ -121,7 +121,7 @@ def _show_engines() -> bool:
         available_engines,
         cache_file,
         choose_engine,
-        installed_engines,
+        engines_for,
         measure_engines,
     )
     from keenframe.errors import KeenframeError
@@ -141,7 +141,7 @@ def _show_engines() -> bool:
 
         path = find_model("keen", prefer_int8=fast_int8())
         spec = load_spec(path)
-        times = measure_engines(installed_engines(), path, spec)
+        times = measure_engines(engines_for(spec), path, spec)
         chosen = choose_engine(path, spec)
     except KeenframeError as error:
         line("auto", f"✗ {error}")
@@ -149,7 +149,7 @@ def _show_engines() -> bool:
     for name, milliseconds in sorted(times.items(), key=lambda item: item[1]):
         line(name, f"✓ {path.stem} 640x360 in {milliseconds:.1f} ms")
     reason = (
-        "the only one installed" if len(times) == 1 else "the fastest measured here, remembered in the cache"
+        "the only one for it" if len(times) == 1 else "the fastest measured here, remembered in the cache"
     )
     line("auto", f"→ {chosen} with {path.stem}: {reason}")
     return True

@@ -71,6 +71,20 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def physical_cores() -> int:
+    """Cores of those, two logical ones that share a physical one counted once; all of them where nobody knows."""
+    if not hasattr(os, "sched_getaffinity"):
+        return usable_cores()
+    groups = set()
+    for number in os.sched_getaffinity(0):
+        try:
+            siblings = Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list").read_text()
+        except OSError:
+            siblings = str(number)
+        groups.add(siblings.strip())
+    return len(groups)
+
+
 def machine() -> dict[str, str | int]:
     """What has to stand beside a speed: the processor's name, the cores that can be used, the system."""
     return {"cpu": cpu_name(), "cores": usable_cores(), "system": platform.platform()}

@@ -1,7 +1,7 @@
 """Choosing an engine: by name, or "auto" by a short measurement that is remembered.
 
-Names: "openvino", "openvino:bf16", "openvino:gpu" (or another OpenVINO device), "onnxruntime", and
-"onnxruntime:PROVIDER" with PROVIDER cuda, tensorrt, directml, coreml, openvino, …
+Names: "native" (`keenframe.engines.native`), "openvino", "openvino:bf16", "openvino:gpu" (or another OpenVINO device),
+"onnxruntime", and "onnxruntime:PROVIDER" with PROVIDER cuda, tensorrt, directml, coreml, openvino, …
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from keenframe.engines import native
 from keenframe.engines.base import Engine
 from keenframe.engines.cpu import cpu_name
 from keenframe.errors import EngineError, KeenframeError
 from keenframe.zoo.spec import ModelSpec
 
-AUTO = "auto"
+AUTO, NATIVE = "auto", "native"
 CACHE_VARIABLE = "KEENFRAME_CACHE_DIR"
 _LIBRARIES = ("openvino", "onnxruntime")
 # The size (height, width) of the input that "auto" measures at, and how many frames it takes. RGB models work
@@ -38,9 +39,15 @@ def installed_engines() -> list[str]:
     return [name for name in _LIBRARIES if util.find_spec(name) is not None]
 
 
+def engines_for(spec: ModelSpec) -> list[str]:
+    """The CPU engines that "auto" has to choose from for a model."""
+    own = [NATIVE] if native.supported() and native.runs(spec) else []
+    return own + installed_engines()
+
+
 def available_engines() -> list[str]:
     """Every engine name that can be asked for on this machine."""
-    names = []
+    names = [NATIVE] if native.supported() else []
     if "openvino" in installed_engines():
         from keenframe.engines import openvino
 
@@ -75,6 +82,8 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
             f"engine {name!r} is not available on this machine; available: {', '.join(present) or 'none'}. "
             f"Choose one of these or 'auto', or install the library, driver or build that provides it"
         )
+    if library == NATIVE:
+        return native.NativeEngine(model, spec, threads)
     if library == "openvino":
         from keenframe.engines.openvino import OpenVinoEngine
 
@@ -87,8 +96,8 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
 
 
 def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> str:
-    """The faster installed CPU engine for this model, from the cache or by measuring (about a second)."""
-    names = installed_engines()
+    """The fastest CPU engine for this model here, from the cache or by measuring (about a second)."""
+    names = engines_for(spec)
     if not names:
         raise EngineError("no inference engine is installed; run: pip install openvino (or onnxruntime)")
     if len(names) == 1:
@@ -147,7 +156,8 @@ def cache_file() -> Path:
 
 
 def _cache_key(names: list[str], spec: ModelSpec, threads: int | None) -> str:
-    libraries = [f"{name} {version}" for name, version in versions(names).items()]
+    known = versions(names) | ({NATIVE: native.version()} if NATIVE in names else {})
+    libraries = [f"{name} {version}" for name, version in known.items()]
     identity = json.dumps([spec.sha256, libraries, cpu_name(), os.cpu_count(), threads])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
@@ -165,7 +175,7 @@ def _is_times(value: Any) -> TypeGuard[dict[str, float]]:
     return (
         isinstance(value, dict)
         and bool(value)
-        and set(value) <= set(installed_engines())
+        and set(value) <= {NATIVE, *installed_engines()}
         and all(isinstance(number, int | float) and number > 0 for number in value.values())
     )
 

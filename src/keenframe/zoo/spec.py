@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from keenframe.condition import CONDITION_SIZE
 from keenframe.errors import ModelError
 from keenframe.routing import inputs_of, layers_of
+from keenframe.zoo.wire import payloads
 
 METADATA_KEY = "keenframe"
 SCHEMA = 1
@@ -265,15 +265,15 @@ def _read_model(data: memoryview, name: str) -> tuple[dict[str, str], frozenset[
     names: dict[int, set[str]] = {_GRAPH_INPUT: set(), _GRAPH_OUTPUT: set()}
     graphs = 0
     try:
-        for number, value in _fields(data):
+        for number, value in payloads(data):
             if number == _MODEL_METADATA:
-                entry = {key: bytes(text).decode() for key, text in _fields(value)}
+                entry = {key: bytes(text).decode() for key, text in payloads(value)}
                 metadata[entry.get(_ENTRY_KEY, "")] = entry.get(_ENTRY_VALUE, "")
             elif number == _MODEL_GRAPH:
                 graphs += 1
-                for part, info in _fields(value):
+                for part, info in payloads(value):
                     if part in names:
-                        names[part].update(bytes(v).decode() for n, v in _fields(info) if n == _VALUE_NAME)
+                        names[part].update(bytes(v).decode() for n, v in payloads(info) if n == _VALUE_NAME)
     except (ValueError, IndexError) as error:
         raise ModelError(
             f"model {name!r} ({len(data)} bytes) is not a whole ONNX file ({error}); "
@@ -282,38 +282,3 @@ def _read_model(data: memoryview, name: str) -> tuple[dict[str, str], frozenset[
     if graphs != 1:
         raise ModelError(f"model {name!r} ({len(data)} bytes) holds no ONNX graph; expected an .onnx file")
     return metadata, frozenset(names[_GRAPH_INPUT]), frozenset(names[_GRAPH_OUTPUT])
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """(field number, payload) of each field of a protobuf message; numbers get an empty payload."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, kind = tag >> 3, tag & 7
-        if number == 0:
-            raise ValueError(f"field number 0 at byte {at}")
-        if kind == 0:
-            _, at = _varint(data, at)
-            size = 0
-        elif kind == 2:
-            size, at = _varint(data, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind} at byte {at}")
-        if at + size > len(data):
-            raise ValueError(f"a field of {size} bytes at byte {at} of {len(data)}")
-        yield number, data[at : at + size]
-        at += size
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The variable-length integer at `at`, and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError(f"an endless number at byte {at}")

@@ -1,0 +1,287 @@
+"""Our own engine for INT8 luma networks of scale 1 on x86-64 processors with AVX-512 VNNI, on Linux.
+
+The library behind it (native/kernel.c, built by native/build.sh) computes every layer a row at a time, as soon as the
+rows below it are there, so that rows are read while they are still in the cache. Each thread does its own part of the
+frame's rows, in rows of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import platform
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keenframe.engines.base import Engine, Variant
+from keenframe.engines.chain import EDGE, Chain, Kind, read_chain
+from keenframe.engines.cpu import instruction_sets, physical_cores
+from keenframe.errors import EngineError
+from keenframe.steady import Past
+from keenframe.zoo.graph import read_graph
+from keenframe.zoo.spec import ModelSpec
+
+LIBRARY = Path(__file__).parent / "kernels" / "x86_64-avx512vnni.so"
+# As in native/kernel.c: bytes before a group's first position, and positions that are computed at a time.
+_MARGIN, _STEP = 64, 48
+_LINE = 64  # bytes of a cache line
+# A part of less than this many rows of blocks spends more on the rows that it shares with its neighbours.
+_ROWS_OF_A_PART = 16
+
+
+def supported() -> bool:
+    """Whether this machine runs it."""
+    return (
+        sys.platform == "linux"
+        and platform.machine() == "x86_64"
+        and {"avx512_vnni", "avx512bw"} <= instruction_sets()
+        and LIBRARY.is_file()
+    )
+
+
+def runs(spec: ModelSpec) -> bool:
+    """Whether such a model is one for it. A graph that it does not know shows when it is created."""
+    return spec.color == "luma" and spec.precision == "int8" and spec.scale == 1
+
+
+@cache
+def version() -> str:
+    """What tells one build of the library from another."""
+    return hashlib.sha256(LIBRARY.read_bytes()).hexdigest()[:12]
+
+
+class _Plane(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("groups", "width", "height", "ring", "zero")),
+        ("pitch", ctypes.c_int64),
+    ]
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("kind", "source", "target", "residual", "inputs", "outputs")),
+        *((name, ctypes.c_int32) for name in ("leaky", "first", "done")),
+        ("gain", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in ("weights", "start", "scale", "shift")),
+    ]
+
+
+class _Picture(ctypes.Structure):
+    _fields_ = [
+        ("luma", ctypes.c_void_p),
+        ("stride", ctypes.c_int64),
+        ("rows", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("pixels", "correction", "basis")),
+        ("strength", ctypes.c_float),
+        ("previous", ctypes.c_void_p),
+        ("keep", ctypes.c_void_p),
+    ]
+
+
+@cache
+def _library() -> Any:
+    run = ctypes.CDLL(str(LIBRARY)).keenframe_run
+    run.restype = None
+    run.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
+    return run
+
+
+Factors = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass(slots=True)
+class _Part:
+    """A thread's share: output rows (of blocks) up to `until`, and its own rows of features."""
+
+    until: int
+    layers: Any
+    planes: Any
+    memory: list[NDArray[np.uint8]]
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """One expert at one size. factors: scale and shift of each layer for `condition`, in arrays of which the library
+    knows the addresses: its own, as `prepare` may try it out while another runs."""
+
+    chain: Chain
+    factors: Factors
+    parts: list[_Part]
+    picture: _Picture
+    output: NDArray[Any]
+    condition: NDArray[np.float32] | None = None
+
+    def bind(self, condition: NDArray[np.float32]) -> None:
+        """Take a condition (1, 128) into account."""
+        if self.condition is not None and np.array_equal(self.condition, condition):
+            return
+        for (scale, shift), found in zip(self.factors, self.chain.bound(condition), strict=True):
+            scale[:], shift[:] = found
+        self.condition = condition.copy()
+
+
+class NativeEngine(Engine[_Prepared]):
+    """One model, by the library in `kernels`.
+
+    EngineError on other machines, and for float, RGB and enlarging models.
+    """
+
+    name = "native"
+
+    def __init__(self, model: Path, spec: ModelSpec, threads: int | None = None) -> None:
+        super().__init__(model, spec, threads)
+        if not supported():
+            raise EngineError("engine 'native' needs Linux on an x86-64 processor with AVX-512 VNNI")
+        if not runs(spec):
+            raise EngineError(
+                f"engine 'native' runs INT8 luma models of scale 1; {model.name!r} is a {spec.precision} {spec.color} "
+                f"model of scale {spec.scale}: use 'openvino' or 'auto'"
+            )
+        graph = read_graph(model)
+        try:
+            self._chains = [
+                read_chain(graph, spec.output("residual", expert)) for expert in range(spec.experts)
+            ]
+        except EngineError as error:
+            raise EngineError(
+                f"engine 'native' cannot run model {model.name!r}: {error}; use 'openvino' or 'auto'"
+            ) from error
+        self._count = threads or physical_cores()
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
+
+    def close(self) -> None:
+        """Free everything and end the threads; a later run starts them again."""
+        super().close()
+        self._pool.shutdown()
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
+
+    def _prepare(self, height: int, width: int, variant: Variant) -> _Prepared:
+        chain = self._chains[variant.expert]
+        factors = [(np.empty_like(layer.scale), np.empty_like(layer.shift)) for layer in chain.layers]
+        rows, columns = height // EDGE, width // EDGE
+        count = max(1, min(self._count, rows // _ROWS_OF_A_PART))
+        # Even ends: a trunk at half the size has a row for two.
+        ends = [*(round(rows * part / count / 2) * 2 for part in range(count)), rows]
+        parts = [_part(chain, factors, rows, columns, *span) for span in pairwise(ends)]
+        output = self._output(height, width, variant)
+        address = output.ctypes.data
+        picture = _Picture(
+            rows=rows, columns=columns, basis=chain.basis.ctypes.data, strength=1.0,
+            pixels=None if variant.kind == "residual" else address,
+            correction=address if variant.kind == "residual" else None,
+        )  # fmt: skip
+        return _Prepared(chain, factors, parts, picture, output[0])
+
+    def _infer(self, prepared: _Prepared, picture: NDArray[np.uint8], past: Past | None) -> NDArray[Any]:
+        prepared.bind(self._condition)
+        job = prepared.picture
+        job.luma, job.stride, job.strength = picture.ctypes.data, picture.strides[0], float(self._strength[0])
+        job.previous = None if past is None else past.previous.ctypes.data
+        job.keep = None if past is None else past.keep.ctypes.data
+        *others, last = prepared.parts
+        waiting = [self._pool.submit(_run, part, job) for part in others]
+        _run(last, job)
+        for future in waiting:
+            future.result()
+        return prepared.output
+
+
+def _run(part: _Part, picture: _Picture) -> None:
+    _library()(part.layers, len(part.layers), part.planes, ctypes.byref(picture), part.until)
+
+
+def _part(chain: Chain, factors: Factors, rows: int, columns: int, start: int, end: int) -> _Part:
+    """Memory and description of what one thread does: output rows from `start` up to, but not with, `end`."""
+    kinds = [Kind.LOAD, *(layer.kind for layer in chain.layers)]
+    residuals = [-1, *(layer.residual for layer in chain.layers)]
+    heights = [rows // features.every for features in chain.features]
+    firsts = first_rows(kinds, start)
+    rings = ring_sizes(kinds, residuals, heights, firsts, end)
+    # What is computed at half the size, a whole step at a time, is twice as wide at the full size.
+    most = max(features.every for features in chain.features)
+    span = most * -(-columns // most // _STEP) * _STEP
+    planes = (_Plane * len(chain.features))()
+    memory = []
+    for index, features in enumerate(chain.features):
+        groups, lines = features.channels // 4, -(-(_MARGIN + 4 * span + 4) // _LINE)
+        # An odd number of lines: with an even one the groups of a position would share few sets of the cache.
+        pitch = _LINE * (lines | 1)
+        block, data = _aligned((rings[index] + 1) * groups * pitch + _MARGIN + 8 * _LINE)
+        block[:] = features.zero
+        memory.append(block)
+        planes[index] = _Plane(
+            data, groups, columns // features.every, heights[index], rings[index], features.zero, pitch
+        )
+    layers = (_Layer * len(kinds))()
+    layers[0] = _Layer(kind=Kind.LOAD, source=-1, target=0, residual=-1, first=firsts[0])
+    for index, (layer, (scale, shift)) in enumerate(zip(chain.layers, factors, strict=True)):
+        layers[index + 1] = _Layer(
+            layer.kind, index, index + 1, layer.residual, layer.inputs, layer.outputs, layer.leaky,
+            firsts[index + 1], 0, chain.gain(index) if layer.kind is not Kind.TAIL else 0.0,
+            layer.weights.ctypes.data, layer.start.ctypes.data, scale.ctypes.data, shift.ctypes.data,
+        )  # fmt: skip
+    return _Part(end, layers, planes, memory)
+
+
+def _aligned(size: int) -> tuple[NDArray[np.uint8], int]:
+    """So many bytes, and the address of the first on a cache line; there is a line more than asked for."""
+    block = np.empty(size + _LINE, np.uint8)
+    return block, -(-block.ctypes.data // _LINE) * _LINE
+
+
+def rows_read(kind: Kind, row: int) -> tuple[int, int]:
+    """First and last row of its source that a layer of that kind reads for its `row` (UP: of its source)."""
+    if kind is Kind.DOWN:
+        return 2 * row, 2 * row + 1
+    return (row - 1, row + 1) if kind in (Kind.CONV3, Kind.TAIL) else (row, row)
+
+
+def first_rows(kinds: Sequence[Kind], start: int) -> list[int]:
+    """The first row that each layer has to compute when the last one begins at `start`."""
+    firsts = [start]
+    for kind, below in zip(reversed(kinds[1:]), reversed(kinds[:-1]), strict=True):
+        row = max(0, rows_read(kind, firsts[-1])[0])
+        firsts.append(row // 2 if below is Kind.UP else row)
+    return firsts[::-1]
+
+
+def ring_sizes(
+    kinds: Sequence[Kind], residuals: Sequence[int], heights: Sequence[int], firsts: Sequence[int], end: int
+) -> list[int]:
+    """How many rows of each plane of features have to be kept, in the order in which the library computes them."""
+    done = [first - 1 for first in firsts]
+    written = [-1] * len(heights)
+    sizes = [1] * len(heights)
+
+    def read(plane: int, first: int) -> None:
+        sizes[plane] = max(sizes[plane], written[plane] - max(first, 0) + 1)
+
+    def advance(index: int, until: int) -> None:
+        for row in range(done[index] + 1, until + 1):
+            kind = kinds[index]
+            if kind is not Kind.LOAD:
+                first, last = rows_read(kind, row)
+                last = min(last, heights[index - 1] - 1)
+                advance(index - 1, last // 2 if kinds[index - 1] is Kind.UP else last)
+                read(index - 1, first)
+                if kind is Kind.TAIL:
+                    read(0, row)
+            if index < len(heights):
+                written[index] = 2 * row + 1 if kind is Kind.UP else row
+            if residuals[index] >= 0:
+                read(residuals[index], 2 * row if kind is Kind.UP else row)
+            done[index] = row
+
+    advance(len(kinds) - 1, end - 1)
+    return sizes

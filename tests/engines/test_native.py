@@ -1,0 +1,260 @@
+"""Our own engine: the same sums as ONNX Runtime's, in parts and rows of any number, and no more than it promises."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import picture
+from keenframe.engines import native
+from keenframe.engines.base import Variant
+from keenframe.engines.chain import Kind, read_chain
+from keenframe.engines.cpu import physical_cores, usable_cores
+from keenframe.engines.native import NativeEngine, first_rows, ring_sizes
+from keenframe.engines.select import create_engine, engines_for, measure_engines
+from keenframe.errors import EngineError, ModelError
+from keenframe.metrics import psnr
+from keenframe.sharpener import Sharpener
+from keenframe.steady import Past
+from keenframe.zoo.graph import read_graph
+from keenframe.zoo.store import find_model, list_models, read_spec
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "native"
+MODELS = [spec.name for spec in list_models() if native.runs(spec)]
+here = pytest.mark.skipif(not native.supported(), reason="no Linux on x86-64 with AVX-512 VNNI")
+
+
+def luma(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Structure and noise, so that the codes are spread and few sums lie between two of them."""
+    plane = picture(height, width)[:, :, 1] + np.random.default_rng(seed).normal(0, 6, (height, width))
+    return np.ascontiguousarray(plane.clip(0, 255).astype(np.uint8))
+
+
+def condition(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(2, 1.5, 128).astype(np.float32)
+
+
+def test_there_are_models_for_it() -> None:
+    assert set(MODELS) == {"keen-int8", "keen-base-int8", "keen-nano-int8"}
+    assert not native.runs(read_spec(find_model("keen-float")))
+    assert not native.runs(read_spec(find_model("keen-x2-int8")))
+
+
+@here
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (64, 96), (72, 200), (136, 392)])
+def test_it_computes_what_onnx_runtime_does(name: str, height: int, width: int) -> None:
+    path = find_model(name)
+    spec = read_spec(path)
+    own, other = (create_engine(engine, path, spec, threads=2) for engine in ("native", "onnxruntime"))
+    plane = luma(height, width)
+    for expert in range(spec.experts):
+        for seed in (0, 1):
+            residuals = [each.run_residual(plane, condition(seed), expert).copy() for each in (own, other)]
+            pixels = [each.run(plane, condition(seed), 0.7, expert).copy() for each in (own, other)]
+            # A sum that lies between two codes may be rounded to either of them; what follows differs by little.
+            assert psnr(*pixels, ceiling_db=99.0) > 56
+            assert (residuals[0] - residuals[1]).std() < 0.1 * residuals[1].std()
+            past = Past(
+                np.random.default_rng(seed).integers(0, 256, pixels[0].shape, np.uint8),
+                np.random.default_rng(seed).random(pixels[0].shape[:2], np.float32),
+            )
+            kept = [each.run(plane, condition(seed), 1.0, expert, past).copy() for each in (own, other)]
+            assert psnr(*kept, ceiling_db=99.0) > 56
+
+
+@here
+@pytest.mark.parametrize("expert", [0, 1])
+@pytest.mark.parametrize("size", [(64, 64), (248, 176), (296, 104)])
+def test_threads_change_nothing(size: tuple[int, int], expert: int) -> None:
+    path = find_model("keen-int8")
+    spec, plane = read_spec(path), luma(*size)
+    results = [
+        NativeEngine(path, spec, threads).run(plane, condition(), 1.0, expert).copy()
+        for threads in (1, 2, 3, 7)
+    ]
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+
+
+@here
+def test_one_engine_for_many_sizes_conditions_and_outputs() -> None:
+    path = find_model("keen-int8")
+    spec = read_spec(path)
+    engine = NativeEngine(path, spec, 2)
+    cases = [(size, seed, expert) for size in ((64, 64), (32, 208)) for seed in (0, 1) for expert in (0, 1)]
+
+    def results(engine: NativeEngine) -> list[np.ndarray]:
+        return [engine.run(luma(*size), condition(seed), 1.0, expert).copy() for size, seed, expert in cases]
+
+    first = results(engine)
+    prepared, seconds = engine.prepare(64, 64, Variant("pixels", True, 0))
+    engine.adopt(64, 64, Variant("pixels", True, 0), prepared)
+    assert seconds > 0
+    assert all(map(np.array_equal, first, results(engine)))
+    engine.close()
+    assert all(map(np.array_equal, first, results(engine)))
+    alone = [NativeEngine(path, spec, 2).run(luma(*size), condition(s), 1.0, e) for size, s, e in cases]
+    assert all(map(np.array_equal, first, alone))
+
+
+@here
+def test_rows_that_do_not_lie_side_by_side_are_read_right() -> None:
+    path = find_model("keen-int8")
+    engine = NativeEngine(path, read_spec(path), 2)
+    wide = luma(64, 128)
+    part = np.ascontiguousarray(wide[:, :64])
+    wanted = engine.run(part, condition(), 1.0).copy()
+    np.testing.assert_array_equal(engine.run(wide[:, :64], condition(), 1.0), wanted)
+
+
+@here
+def test_it_writes_nowhere_else() -> None:
+    """The last rows of a picture and of the result end where their memory ends."""
+    path = find_model("keen-int8")
+    engine = NativeEngine(path, read_spec(path), 2)
+    for height, width in ((24, 40), (64, 200)):
+        plane = luma(height, width)
+        result = engine.run(plane, condition(), 1.0)
+        whole = engine._prepared[height, width, Variant()].output
+        assert whole is result and result.shape == (height // 4, width // 4, 16)
+        guarded = np.full(plane.size + 256, 7, np.uint8)
+        guarded[128 : 128 + plane.size] = plane.reshape(-1)
+        inner = guarded[128 : 128 + plane.size].reshape(plane.shape)
+        np.testing.assert_array_equal(engine.run(inner, condition(), 1.0), result)
+        assert (guarded[:128] == 7).all() and (guarded[-128:] == 7).all()
+
+
+@here
+def test_auto_has_it_to_choose_from() -> None:
+    for name in MODELS:
+        spec = read_spec(find_model(name))
+        assert engines_for(spec)[0] == "native"
+    path = find_model("keen-int8")
+    times = measure_engines(engines_for(read_spec(path)), path, read_spec(path), threads=1)
+    assert times["native"] > 0
+    assert "native" not in engines_for(read_spec(find_model("keen-float")))
+
+
+@here
+@pytest.mark.parametrize("name", ["keen-float", "keen-x2-int8", "edsr-plain"])
+def test_what_it_does_not_run_is_refused(name: str) -> None:
+    path = find_model(name)
+    with pytest.raises(EngineError, match="engine 'native' runs INT8 luma models of scale 1"):
+        create_engine("native", path, read_spec(path))
+
+
+@here
+def test_a_sharpener_takes_it_by_name() -> None:
+    image = np.stack([luma(70, 90, seed) for seed in range(3)], axis=-1)
+    with Sharpener("keen", engine="native") as own, Sharpener("keen", engine="onnxruntime") as other:
+        assert own.engine_name == "native" and own.spec.precision == "int8"
+        assert psnr(own.sharpen(image), other.sharpen(image), ceiling_db=99.0) > 56
+
+
+@here
+def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = find_model("keen-int8")
+    monkeypatch.setattr(native, "instruction_sets", lambda: frozenset({"avx2"}))
+    assert not native.supported() and "native" not in engines_for(read_spec(path))
+    with pytest.raises(EngineError, match="needs Linux on an x86-64 processor with AVX-512 VNNI"):
+        NativeEngine(path, read_spec(path))
+
+
+@here
+def test_a_graph_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = find_model("keen-int8")
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(path.read_bytes().replace(b"LeakyRelu", b"Sigmoidal"))
+    with pytest.raises(EngineError, match=r"cannot run model 'changed\.onnx': it does not know Sigmoidal"):
+        NativeEngine(changed, read_spec(changed))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_chain_is_what_the_file_holds(name: str) -> None:
+    path = find_model(name)
+    spec = read_spec(path)
+    graph = read_graph(path)
+    weights = 0
+    for expert in range(spec.experts):
+        chain = read_chain(graph, spec.output("residual", expert))
+        kinds = [layer.kind for layer in chain.layers]
+        assert kinds[0] is Kind.CONV3 and kinds[-1] is Kind.TAIL
+        assert (Kind.UP in kinds) == (Kind.DOWN in kinds) == (expert == spec.experts - 1)
+        assert [features.channels for features in chain.features[1:]] == [
+            la.outputs for la in chain.layers[:-1]
+        ]
+        assert chain.features[0].step == 1 and len(chain.bound(np.zeros((1, 128), np.float32))) == len(
+            chain.layers
+        )
+        weights += sum(layer.weights.size for layer in chain.layers)
+    assert 0.6 * spec.parameters < weights < spec.parameters
+
+
+def test_a_float_network_is_no_chain() -> None:
+    with pytest.raises(EngineError, match=r"does not know|is not"):
+        read_chain(read_graph(find_model("keen-float")), "residual")
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "half.onnx"
+    path.write_bytes(find_model("keen-int8").read_bytes()[:20_000])
+    with pytest.raises(ModelError, match=r"cannot read the graph of model 'half\.onnx'"):
+        read_graph(path)
+
+
+def test_rows_are_kept_as_long_as_they_are_read() -> None:
+    kinds = [Kind.LOAD, Kind.CONV3, Kind.DOWN, Kind.CONV3, Kind.CONV3, Kind.UP, Kind.TAIL]
+    residuals = [-1, -1, -1, -1, 2, 1, -1]
+    assert first_rows(kinds, 0) == [0] * 7
+    # The tail's row 19 needs the trunk's row 9, that 7 below two convolutions, and that rows 14 and 15 of the head.
+    assert first_rows(kinds, 20) == [13, 14, 7, 8, 9, 9, 20]
+    rings = ring_sizes(kinds, residuals, [40, 40, 20, 20, 20, 40], [0] * 7, 40)
+    assert rings[0] >= 8 and rings[1] >= 6 and rings[3] == 3 and rings[4] == 1 and rings[5] == 4
+    assert 1 <= physical_cores() <= usable_cores()
+
+
+def test_the_library_was_built_from_this_source() -> None:
+    noted = dict(reversed(line.split()) for line in (SOURCE / "BUILT").read_text().splitlines())
+    files = [*SOURCE.glob("*.[ch]"), native.LIBRARY]
+    found = {f"./{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert found == noted, "run native/build.sh, with CC=clang-19 or newer"
+
+
+@here
+def test_what_clang_makes_of_the_source_computes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = next((name for name in ("clang-19", "clang") if shutil.which(name)), None)
+    if compiler is None or shutil.which(compiler.replace("clang", "ld.lld")) is None:
+        pytest.skip("no clang with lld here")
+    done = subprocess.run(
+        [SOURCE / "build.sh", tmp_path],
+        env={**os.environ, "CC": compiler},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    path = find_model("keen-int8")
+    plane = luma(64, 96)
+    wanted = NativeEngine(path, read_spec(path), 2).run(plane, condition(), 1.0).copy()
+    native._library.cache_clear()
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / native.LIBRARY.name)
+    found = NativeEngine(path, read_spec(path), 2).run(plane, condition(), 1.0).copy()
+    native._library.cache_clear()
+    assert psnr(wanted, found, ceiling_db=99.0) > 56
+
+
+def test_a_compiler_that_is_not_there_is_named(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "CC": "clang-of-tomorrow"}
+    done = subprocess.run(
+        [SOURCE / "build.sh", tmp_path], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "clang-of-tomorrow is not here; install clang and lld" in done.stderr
