@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from keenframe.engines import native
 from keenframe.engines.select import available_engines
 from keenframe.sharpener import Sharpener
 from keenframe.zoo.store import list_models
@@ -64,10 +65,16 @@ def engine(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(params=["unsharp", "identity", *EMBEDDED])
-def same_size(request: pytest.FixtureRequest, engine: str) -> Iterator[Sharpener]:
-    """A same-size Sharpener for each small and each embedded model, on each engine."""
-    name: str = request.param
+_RUNS = [
+    *((name, engine) for name in ("unsharp", "identity", *EMBEDDED) for engine in CPU_ENGINES),
+    *((spec.name, "native") for spec in list_models() if native.supported() and native.runs(spec)),
+]
+
+
+@pytest.fixture(params=_RUNS, ids="-".join)
+def same_size(request: pytest.FixtureRequest) -> Iterator[Sharpener]:
+    """A same-size Sharpener for each small and each embedded model, on each engine that runs it."""
+    name, engine = request.param
     model = request.getfixturevalue(f"{name}_model") if name in ("unsharp", "identity") else name
     if name.endswith("keen"):
         model = "keen-float"
