@@ -9,16 +9,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from keenframe.cli.bench import make_frame
-from keenframe.engines.openvino import OpenVinoEngine
+from keenframe.engines.base import Engine
+from keenframe.engines.select import create_engine, engines_for
+from keenframe.errors import EngineError
 from keenframe.pixels import copy_padded
 from keenframe.tiles import round_up
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
 from keenframe.zoo.store import read_spec
+from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import radius, to_graph, write_model
 from keenframe_train.export.package import halve_weights, share_bias, simplify, store_int8
 from keenframe_train.nets.keen import Keen, KeenConfig
@@ -91,6 +95,16 @@ def measure(
     return {reference: Latency(float(np.median(own)), 1.0), **found}
 
 
+def _first_that_runs(path: Path, spec: ModelSpec, threads: int) -> Engine[Any]:
+    """Our own engine where it runs the model, else OpenVINO: what "auto" takes on processors like this one."""
+    for name in engines_for(spec):
+        try:
+            return create_engine(name, path, spec, threads)
+        except EngineError:
+            continue
+    raise TrainError("no engine is installed")
+
+
 def _side_by_side(
     models: Mapping[str, Path], width: int, height: int, threads: int, rounds: int, frames: int
 ) -> dict[str, np.ndarray]:
@@ -98,7 +112,7 @@ def _side_by_side(
     calls = {}
     for name, path in models.items():
         spec = read_spec(path)
-        engine = OpenVinoEngine(path, spec, threads)
+        engine = _first_that_runs(path, spec, threads)
         rows, columns = (round_up(side // spec.scale, spec.size_multiple) for side in (height, width))
         luma = np.empty((rows, columns), np.uint8)
         copy_padded(make_frame(width // spec.scale, height // spec.scale, 0).planes[0], luma)

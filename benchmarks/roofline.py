@@ -2,8 +2,9 @@
 
     python -m benchmarks.roofline --model keen-int8
 
-The peaks are measured, not read from a data sheet: the fastest of several chains of large convolutions in the same
-engine with the same threads, in INT8, bfloat16 and float32. An operation is a multiplication or an addition.
+The layers are OpenVINO's, which counts their time; our own engine, where it runs the model, is timed as a whole. The
+peaks are measured, not read from a data sheet: the fastest of several chains of large convolutions in OpenVINO with the
+same threads, in INT8, bfloat16 and float32. An operation is a multiplication or an addition.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from openvino import opset13 as opset
 
 from benchmarks.machine import describe
 from keenframe.cli.bench import make_frame, parse_size
+from keenframe.engines.base import Engine
 from keenframe.engines.cpu import fast_bf16
 from keenframe.engines.openvino import OpenVinoEngine
+from keenframe.engines.select import create_engine, engines_for
 from keenframe.media.files import write_text
 from keenframe.pixels import copy_padded
 from keenframe.tiles import round_up
@@ -131,6 +134,17 @@ def profile(model: str, width: int, height: int, threads: int, frames: int) -> t
     engine = OpenVinoEngine(path, spec, threads)
     # Counting costs little, but it is nothing that the runtime has a switch for.
     engine._config["PERF_COUNT"] = True
+    time_ms = median_ms(engine, width, height, frames)
+    (prepared,) = engine._prepared.values()
+    steps = prepared.request.get_compiled_model().get_runtime_model().get_ops()
+    layers = list(_layers(steps, operations(path)))[::-1]  # the engine lists them from the end
+    engine.close()
+    return layers, time_ms
+
+
+def median_ms(engine: Engine[Any], width: int, height: int, frames: int) -> float:
+    """Of a frame of that size, the network alone."""
+    spec = engine.spec
     luma = np.empty((round_up(height, spec.size_multiple), round_up(width, spec.size_multiple)), np.uint8)
     copy_padded(make_frame(width, height, 0).planes[0], luma)
     condition = None if spec.condition is None else np.ones(spec.condition["size"], np.float32)
@@ -140,11 +154,19 @@ def profile(model: str, width: int, height: int, threads: int, frames: int) -> t
         engine.run(luma, condition, 1.0)
         if index >= 5:
             times.append(1000 * (time.perf_counter() - start))
-    (prepared,) = engine._prepared.values()
-    steps = prepared.request.get_compiled_model().get_runtime_model().get_ops()
-    layers = list(_layers(steps, operations(path)))[::-1]  # the engine lists them from the end
+    return float(np.median(times))
+
+
+def native_ms(model: str, width: int, height: int, threads: int, frames: int) -> float | None:
+    """The same by our own engine; None where it does not run here, or not this model."""
+    path = find_model(model)
+    spec = read_spec(path)
+    if "native" not in engines_for(spec):
+        return None
+    engine = create_engine("native", path, spec, threads)
+    time_ms = median_ms(engine, width, height, frames)
     engine.close()
-    return layers, float(np.median(times))
+    return time_ms
 
 
 def _layers(steps: Iterable[Any], work: dict[str, float]) -> Iterable[Layer]:
@@ -180,19 +202,23 @@ def roofline(
     """Measure the processor's peaks and what share of them each layer of a model reaches."""
     width, height = parse_size(size)
     layers, time_ms = profile(model, width, height, threads, frames)
+    own_ms = native_ms(model, width, height, threads, frames)
     wanted = [p for p in PRECISIONS if p != "bf16" or fast_bf16()]
     peaks = {precision: measure_peak(precision, threads, seconds) for precision in wanted}
-    result = report(layers, time_ms, peaks)
+    result = report(layers, time_ms, peaks, own_ms)
     out.parent.mkdir(parents=True, exist_ok=True)
     about = {"machine": describe(threads), "model": model, "size": [width, height], "frames": frames}
     write_text(out, json.dumps({**about, **result}, indent=1) + "\n")
     print(table(result, f"{model}, {width}x{height}, {threads} threads"))
 
 
-def report(layers: list[Layer], time_ms: float, peaks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def report(
+    layers: list[Layer], time_ms: float, peaks: dict[str, dict[str, Any]], own_ms: float | None = None
+) -> dict[str, Any]:
     """What is written: peaks, layers with their shares, and where the time goes.
 
-    `at_peak_ms` is what all operations would take at the INT8 peak; `share` is that over the measured time.
+    `at_peak_ms` is what all operations would take at the INT8 peak; `share` is that over the measured time, `native`
+    the same two of our own engine.
     """
     gops = {precision: peak["gops"] for precision, peak in peaks.items()}
     rows = []
@@ -215,6 +241,7 @@ def report(layers: list[Layer], time_ms: float, peaks: dict[str, dict[str, Any]]
         "gops_a_frame": total,
         "at_peak_ms": at_peak,
         "share": at_peak / time_ms,
+        "native": None if own_ms is None else {"time_ms": own_ms, "share": at_peak / own_ms},
         "where_ms": dict(sorted(where.items(), key=lambda item: -item[1])),
         "layers": rows,
     }
@@ -228,6 +255,8 @@ def table(result: dict[str, Any], title: str) -> str:
         f"{title}: {result['time_ms']:.1f} ms, {result['gops_a_frame']:.1f} GOP a frame; at the INT8 peak that "
         f"is {result['at_peak_ms']:.1f} ms, so {result['share']:.0%} of it is reached. Peaks, TOP/s: {peaks}.\n\n"
     )
+    if own := result["native"]:
+        intro += f"Our own engine: {own['time_ms']:.1f} ms, {own['share']:.0%}.\n\n"
     where = [(what, f"{ms:.2f}", f"{ms / counted:.0%}") for what, ms in result["where_ms"].items()]
     layers = [
         (

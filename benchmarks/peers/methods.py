@@ -252,7 +252,7 @@ class Ours:
 
     @cached_property
     def sharpener(self) -> Sharpener:
-        return Sharpener(self._name, engine="openvino", threads=self._threads)
+        return Sharpener(self._name, threads=self._threads)
 
     def __call__(self, picture: Uint8) -> Uint8:
         if not self.streaming or picture.ndim == 3:
