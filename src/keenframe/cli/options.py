@@ -28,7 +28,7 @@ Models = Annotated[
 Engine = Annotated[
     str,
     typer.Option(
-        help="auto, openvino, onnxruntime, openvino:gpu, onnxruntime:cuda … (see: keenframe doctor)."
+        help="auto, native, openvino, onnxruntime, openvino:gpu, onnxruntime:cuda … (see: keenframe doctor)."
     ),
 ]
 Threads = Annotated[

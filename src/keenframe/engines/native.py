@@ -34,8 +34,8 @@ LIBRARY = Path(__file__).parent / "kernels" / "x86_64-avx512vnni.so"
 # As in native/kernel.c: bytes before a group's first position, and positions that are computed at a time.
 _MARGIN, _STEP = 64, 48
 _LINE = 64  # bytes of a cache line
-# A part of less than this many rows of blocks spends more on the rows that it shares with its neighbours.
-_ROWS_OF_A_PART = 16
+# A part of fewer rows of blocks spends too much on those that it shares with its neighbours, some nine in all.
+_ROWS_OF_A_PART = 24
 
 
 def supported() -> bool:
