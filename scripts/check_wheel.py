@@ -1,4 +1,4 @@
-"""Checks that a built wheel carries what the repository carries: models, samples, pages, type marker, licence."""
+"""Checks that a built wheel carries what the repository carries: kernels, models, samples, pages, type marker, licence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def missing_from(wheel: Path) -> list[str]:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = [
         path.relative_to(PACKAGE.parent).as_posix()
-        for pattern in ("zoo/models/*", "samples/*", "*/static/**/*")
+        for pattern in ("engines/kernels/*", "zoo/models/*", "samples/*", "*/static/**/*")
         for path in sorted(PACKAGE.glob(pattern))
         if path.is_file() and not path.name.startswith(".")
     ]
