@@ -1,4 +1,4 @@
-"""Checks that a built wheel carries what the repository carries: kernels, models, samples, pages, type marker, licence."""
+"""Checks that a built wheel carries what the repository does: kernels, models, samples, pages, type marker, licence."""
 
 from __future__ import annotations
 
