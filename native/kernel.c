@@ -8,6 +8,7 @@
 #define STEP (LANES * WIDE)
 #define BYTES (4 * LANES)  // of a vector
 #define SLOPE 0.1f
+#define WIDEST 8192  // pixels of a line, in `keenframe_keep`
 
 typedef __m512i ints;
 typedef __m512 floats;
@@ -298,4 +299,46 @@ __attribute__((visibility("default"))) void keenframe_run(layer *layers, int cou
                                                           const picture *p, int until) {
   for (int i = 0; i < count; i++) layers[i].done = layers[i].first - 1;
   advance(layers, count - 1, planes, p, until - 1);
+}
+
+// How far apart every second line of four pixels by four is from what it was, (columns) sums.
+INLINE void differences(const uint8_t *luma, int64_t stride, const uint8_t *before, int width, int y, int32_t *sums) {
+  const ints ones = _mm512_set1_epi8(1), pairs = _mm512_set1_epi16(1);
+  for (int x = 0; x < width; x += BYTES) {
+    __mmask64 inside = width - x >= BYTES ? ~0ull : (1ull << (width - x)) - 1;
+    ints sum = _mm512_setzero_si512();
+    for (int line = 0; line < 2; line++) {
+      ints a = _mm512_maskz_loadu_epi8(inside, luma + (4 * (int64_t)y + 2 * line) * stride + x);
+      ints b = _mm512_maskz_loadu_epi8(inside, before + (2 * (int64_t)y + line) * width + x);
+      ints apart = _mm512_sub_epi8(_mm512_max_epu8(a, b), _mm512_min_epu8(a, b));
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(apart, ones), pairs));
+    }
+    _mm512_storeu_si512(sums + x / 4, sum);
+  }
+}
+
+// `keenframe.steady.kept_share` of block rows `from` up to, but not with, `until`; width at most WIDEST.
+__attribute__((visibility("default"))) void keenframe_keep(const uint8_t *luma, int64_t stride, const uint8_t *before,
+                                                           int32_t height, int32_t width, float share, float change,
+                                                           float *keep, int32_t from, int32_t until) {
+  int32_t ring[3][WIDEST / 4 + 2 * LANES], *first = ring[0] + LANES, *second = ring[1] + LANES, *third = ring[2] + LANES;
+  int rows = height / 4, columns = width / 4;
+  differences(luma, stride, before, width, from ? from - 1 : 0, first);
+  differences(luma, stride, before, width, from, second);
+  for (int y = from; y < until; y++) {
+    differences(luma, stride, before, width, y + 1 < rows ? y + 1 : y, third);
+    for (int x = 0; x < columns; x++) first[x] += second[x] + third[x];  // `first` is not needed any more
+    first[-1] = first[0];
+    first[columns] = first[columns - 1];
+    float *out = keep + (int64_t)y * columns;
+    for (int x = 0; x < columns; x++) {
+      float still = 1 - (float)(first[x - 1] + first[x] + first[x + 1]) / 72 / change;
+      still = still < 0 ? 0 : still;
+      out[x] = share * (still > 1 ? 1 : still);
+    }
+    int32_t *spare = first;
+    first = second;
+    second = third;
+    third = spare;
+  }
 }

@@ -68,7 +68,7 @@ class Sharpener:
         self._seen = ConditionTracker(self.spec.periodicity)
         spec = self.spec
         self._router = Router(spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves)
-        self._steadier = Steadier(self.spec.scale) if self.spec.steady else None
+        self._steadier = Steadier(spec.scale, self._engine.kept_share) if spec.steady else None
         self._pool = BufferPool()
         self._scratch = Scratch()
         self._rgb = RgbPath(self._engine, self._pool, self._scratch) if self.spec.color == "rgb" else None

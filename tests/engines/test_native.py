@@ -21,7 +21,7 @@ from keenframe.engines.select import create_engine, engines_for, measure_engines
 from keenframe.errors import EngineError, ModelError
 from keenframe.metrics import psnr
 from keenframe.sharpener import Sharpener
-from keenframe.steady import Past
+from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Past, kept_share
 from keenframe.zoo.graph import read_graph
 from keenframe.zoo.store import find_model, list_models, read_spec
 
@@ -129,6 +129,24 @@ def test_it_writes_nowhere_else() -> None:
         inner = guarded[128 : 128 + plane.size].reshape(plane.shape)
         np.testing.assert_array_equal(engine.run(inner, condition(), 1.0), result)
         assert (guarded[:128] == 7).all() and (guarded[-128:] == 7).all()
+
+
+@here
+@pytest.mark.parametrize("memory", [FULL_SIZE, ENLARGED])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (20, 36), (64, 148), (248, 200), (1088, 1920)])
+def test_it_compares_frames_as_numpy_does(height: int, width: int, memory: Memory) -> None:
+    path = find_model("keen-int8")
+    random, plane = np.random.default_rng(0), luma(height, width)
+    changed = plane + random.integers(-9, 10, plane.shape) * (random.random(plane.shape) < 0.3)
+    before = np.ascontiguousarray(changed.clip(0, 255).astype(np.uint8)[::2])
+    wanted = kept_share(plane, before, memory)
+    assert 0 < wanted.mean() < memory.share
+    for threads in (1, 2, 5):
+        engine = NativeEngine(path, read_spec(path), threads)
+        np.testing.assert_allclose(engine.kept_share(plane, before, memory), wanted, atol=1e-6)
+    flipped = plane[:, ::-1]
+    found = engine.kept_share(flipped, np.ascontiguousarray(before[:, ::-1]), memory)
+    np.testing.assert_allclose(found, wanted[:, ::-1], atol=1e-6)
 
 
 @here

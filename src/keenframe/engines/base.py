@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.condition import CONDITION_SIZE
-from keenframe.steady import Past
+from keenframe.steady import Memory, Past, kept_share
 from keenframe.zoo.spec import ModelSpec, OutputKind
 
 # Compiled forms that are kept: a call that adapts its resolution comes back to the same few sizes. Of a file with
@@ -98,6 +98,12 @@ class Engine(ABC, Generic[Prepared]):
     def adopt(self, height: int, width: int, variant: Variant, prepared: Prepared) -> None:
         """Take over what `prepare` made, so that the first `run` of this kind is as fast as the others."""
         self._keep((height, width, variant), prepared)
+
+    def kept_share(
+        self, luma: NDArray[np.uint8], before: NDArray[np.uint8], memory: Memory
+    ) -> NDArray[np.float32]:
+        """`keenframe.steady.kept_share`, by the engine's own threads where it has any use for them."""
+        return kept_share(luma, before, memory)
 
     def close(self) -> None:
         """Free compiled models and buffers."""

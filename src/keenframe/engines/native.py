@@ -11,10 +11,10 @@ import ctypes
 import hashlib
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from keenframe.engines.base import Engine, Variant
 from keenframe.engines.chain import EDGE, Chain, Kind, read_chain
 from keenframe.engines.cpu import instruction_sets, physical_cores
 from keenframe.errors import EngineError
-from keenframe.steady import Past
+from keenframe.steady import Memory, Past
 from keenframe.zoo.graph import read_graph
 from keenframe.zoo.spec import ModelSpec
 
 LIBRARY = Path(__file__).parent / "kernels" / "x86_64-avx512vnni.so"
-# As in native/kernel.c: bytes before a group's first position, and positions that are computed at a time.
+# As in native/kernel.c. Bytes before a group's first position, and positions that are computed at a time.
 _MARGIN, _STEP = 64, 48
+_WIDEST = 8192  # pixels of a line, where frames are compared
 _LINE = 64  # bytes of a cache line
 # A part of fewer rows of blocks spends too much on those that it shares with its neighbours, some nine in all.
 _ROWS_OF_A_PART = 24
@@ -91,10 +92,14 @@ class _Picture(ctypes.Structure):
 
 @cache
 def _library() -> Any:
-    run = ctypes.CDLL(str(LIBRARY)).keenframe_run
-    run.restype = None
-    run.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
-    return run
+    library = ctypes.CDLL(str(LIBRARY))
+    pointer, number, size, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
+    library.keenframe_run.argtypes = [pointer, number, pointer, pointer, number]
+    library.keenframe_keep.argtypes = [
+        pointer, size, pointer, number, number, real, real, pointer, number, number,
+    ]  # fmt: skip
+    library.keenframe_run.restype = library.keenframe_keep.restype = None
+    return library
 
 
 Factors = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -170,10 +175,7 @@ class NativeEngine(Engine[_Prepared]):
         chain = self._chains[variant.expert]
         factors = [(np.empty_like(layer.scale), np.empty_like(layer.shift)) for layer in chain.layers]
         rows, columns = height // EDGE, width // EDGE
-        count = max(1, min(self._count, rows // _ROWS_OF_A_PART))
-        # Even ends: a trunk at half the size has a row for two.
-        ends = [*(round(rows * part / count / 2) * 2 for part in range(count)), rows]
-        parts = [_part(chain, factors, rows, columns, *span) for span in pairwise(ends)]
+        parts = [_part(chain, factors, rows, columns, *span) for span in pairwise(self._ends(rows))]
         output = self._output(height, width, variant)
         address = output.ctypes.data
         picture = _Picture(
@@ -189,16 +191,47 @@ class NativeEngine(Engine[_Prepared]):
         job.luma, job.stride, job.strength = picture.ctypes.data, picture.strides[0], float(self._strength[0])
         job.previous = None if past is None else past.previous.ctypes.data
         job.keep = None if past is None else past.keep.ctypes.data
-        *others, last = prepared.parts
-        waiting = [self._pool.submit(_run, part, job) for part in others]
-        _run(last, job)
+        self._share([partial(_run, part, job) for part in prepared.parts])
+        return prepared.output
+
+    def kept_share(
+        self, luma: NDArray[np.uint8], before: NDArray[np.uint8], memory: Memory
+    ) -> NDArray[np.float32]:
+        """As `Engine.kept_share`."""
+        height, width = luma.shape
+        if width > _WIDEST or luma.strides[1] != 1 or not before.flags.c_contiguous:
+            return super().kept_share(luma, before, memory)
+        keep = np.empty((height // EDGE, width // EDGE), np.float32)
+        about = (
+            luma.ctypes.data,
+            luma.strides[0],
+            before.ctypes.data,
+            height,
+            width,
+            *memory,
+            keep.ctypes.data,
+        )
+        ends = self._ends(height // EDGE)
+        self._share([partial(_library().keenframe_keep, *about, *span) for span in pairwise(ends)])
+        return keep
+
+    def _ends(self, rows: int) -> list[int]:
+        """Where the threads' parts of so many rows of blocks begin and end."""
+        count = max(1, min(self._count, rows // _ROWS_OF_A_PART))
+        # Even ends: a trunk at half the size has a row for two.
+        return [*(round(rows * part / count / 2) * 2 for part in range(count)), rows]
+
+    def _share(self, jobs: list[Callable[[], None]]) -> None:
+        """Do the jobs beside each other, the last one in this thread."""
+        *others, last = jobs
+        waiting = [self._pool.submit(job) for job in others]
+        last()
         for future in waiting:
             future.result()
-        return prepared.output
 
 
 def _run(part: _Part, picture: _Picture) -> None:
-    _library()(part.layers, len(part.layers), part.planes, ctypes.byref(picture), part.until)
+    _library().keenframe_run(part.layers, len(part.layers), part.planes, ctypes.byref(picture), part.until)
 
 
 def _part(chain: Chain, factors: Factors, rows: int, columns: int, start: int, end: int) -> _Part:
