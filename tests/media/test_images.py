@@ -163,6 +163,33 @@ def test_deep_gray(tmp_path: Path, same: Sharpener, name: str) -> None:
     assert after.mode.startswith("I;16") and np.array_equal(np.asarray(after), pixels)
 
 
+def gray_tiff(rows: list[bytes], width: int, bits: int, photometric: int) -> bytes:
+    """A TIFF of one strip of uncompressed gray samples."""
+    pixels = b"".join(rows)
+    tags = {256: width, 257: len(rows), 258: bits, 259: 1, 262: photometric, 277: 1, 278: len(rows)}
+    tags |= {273: 8 + 2 + 12 * 9 + 4, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
+
+
+@pytest.mark.parametrize(("bits", "photometric"), [(12, 1), (16, 0)])
+def test_deep_gray_tiff_keeps_black_and_white(
+    tmp_path: Path, same: Sharpener, bits: int, photometric: int
+) -> None:
+    peak = (1 << bits) - 1
+    stored = np.random.default_rng(1).integers(0, peak + 1, (40, 60))
+    stored[0, :2] = 0, peak
+    if bits == 16:
+        rows = [row.astype("<u2").tobytes() for row in stored]
+    else:
+        packed = ["".join(f"{sample:0{bits}b}" for sample in row) for row in stored]
+        rows = [int(row, 2).to_bytes(len(row) // 8, "big") for row in packed]
+    (tmp_path / "a.tiff").write_bytes(gray_tiff(rows, 60, bits, photometric))
+    after = np.asarray(run(tmp_path / "a.tiff", "b.tiff", same)).astype(float)
+    shown = stored / peak if photometric else 1 - stored / peak
+    assert np.abs(after - shown * 65535).max() <= 0.5
+
+
 def test_enlarging_model(tmp_path: Path, double: Sharpener) -> None:
     source = save(tmp_path / "a.jpg", exif=exif(6), dpi=(72, 72), icc_profile=PROFILE)
     after = run(source, "b.jpg", double)

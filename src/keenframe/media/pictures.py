@@ -28,6 +28,7 @@ from keenframe.media.files import check_input
 _QUALITY = 95
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB")
 _KEPT_TIFF_COMPRESSION = {"raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
+_WHITE_IS_ZERO = 0
 _MODES_8_BIT = {"L", "RGB", "RGBA", "LA", "P", "PA", "1", "YCbCr", "RGBX"}
 _ADVICE = {
     "CMYK": "it is made for print; convert it to RGB with its colour profile first",
@@ -98,13 +99,24 @@ def read_picture(path: Path) -> Picture:
 
 def _pixels(image: Image.Image) -> tuple[Pixels, Pixels | None]:
     """Colour and alpha of a picture that Pillow decodes whole."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16), None
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
+        return _deep_gray(image), None
     gray = image.mode in ("1", "L", "LA")
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         pixels = np.asarray(image.convert("LA" if gray else "RGBA"))
         return pixels[..., 0] if gray else pixels[..., :3], pixels[..., -1]
     return np.asarray(image.convert("L" if gray else "RGB")), None
+
+
+def _deep_gray(image: TiffImagePlugin.TiffImageFile) -> Pixels:
+    """Gray of more than 8 bits, which Pillow gives as stored: with black at 0 and white at 65535."""
+    samples = np.asarray(image).astype(np.uint32)
+    (bits,) = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
+    peak = (1 << bits) - 1
+    if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+        samples = peak - samples
+    spread: Pixels = ((samples * 65535 + peak // 2) // peak).astype(np.uint16)
+    return spread
 
 
 def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
@@ -232,6 +244,7 @@ def _tiff_exif(exif: Image.Exif) -> Image.Exif:
         *(TiffImagePlugin.JPEGTABLES, TiffImagePlugin.YCBCRSUBSAMPLING, TiffImagePlugin.REFERENCEBLACKWHITE),
         *(TiffImagePlugin.FILLORDER, TiffImagePlugin.ICCPROFILE, TiffImagePlugin.X_RESOLUTION),
         *(TiffImagePlugin.Y_RESOLUTION, TiffImagePlugin.RESOLUTION_UNIT, TiffImagePlugin.XMP),
+        *(ExifTags.Base.MinSampleValue, ExifTags.Base.MaxSampleValue),
     }
     copy = _copied(exif)
     for tag in storage & set(copy):
