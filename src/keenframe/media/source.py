@@ -74,7 +74,7 @@ class Source:
         self._packets = 0
         self._looked_deeper = False
         self._last_pts: int | None = None
-        self._end_s = 0.0
+        self._end_s = self._video_end_s = 0.0
 
     def _main_video(self) -> VideoStream:
         name = self.container.format.name
@@ -178,17 +178,23 @@ class Source:
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self._end_s = max(self._end_s, end)
+            if packet.stream is self.video:
+                self._video_end_s = max(self._video_end_s, end)
 
     def _check_length(self) -> None:
         """Note in `faults` when the file holds less than its header promises."""
-        if self._packets < self.video.frames:
-            self.faults.messages.append(f"the file ends after {self._packets} of {self.video.frames} frames")
+        video = self.video
+        if self._packets < video.frames and video.duration is not None:
+            # No damage in itself: MP4 counts what its edit list leaves out, AVI its empty chunks.
+            end_s = self._video_end_s
+            promised_s = float(((video.start_time or 0) + video.duration) * self.time_base)
+            slack_s = float(1 / self.frame_rate / 2)
         elif "matroska" in self.container.format.name and self.container.duration:
-            duration_s = self.container.duration / av.time_base
-            if self._end_s < duration_s - _SHORT_S:
-                self.faults.messages.append(
-                    f"the file ends after {self._end_s:.1f} of {duration_s:.1f} seconds"
-                )
+            end_s, promised_s, slack_s = self._end_s, self.container.duration / av.time_base, _SHORT_S
+        else:
+            return
+        if end_s < promised_s - slack_s:
+            self.faults.messages.append(f"the file ends after {end_s:.1f} of {promised_s:.1f} seconds")
 
     def reopened(self) -> Source:
         """The same file from its beginning; this one is closed. InputError when it is there no longer."""

@@ -62,6 +62,8 @@ _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
 # Containers that can say "the first 23 ms of sound are not to be heard" and so hold times before zero.
 _HOLDS_NEGATIVE_TIMES = _MP4_FAMILY
 _NO_TIMESTAMPS = "avi"
+# Their muxers write a timecode track by the video's tag, and fail in the end where one is copied as well.
+_TIMECODE_FROM_TAG = {"mp4", "mov"}
 _KNOWN_IN_TS = {
     "dvbsub",
     "dvb_subtitle",
@@ -209,6 +211,9 @@ class Target:
             )
 
     def _add_copy(self, stream: Stream) -> None:
+        if self._format in _TIMECODE_FROM_TAG and stream.type == "data" and "timecode" in stream.metadata:
+            self._video.metadata.setdefault("timecode", stream.metadata["timecode"])
+            return
         if _fits(self._format, stream):
             copy = _add_like(self._container, stream)
             self._copied[stream.index] = copy

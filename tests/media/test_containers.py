@@ -1,0 +1,66 @@
+"""What containers say about their streams beside the frames: times, counts, tags, and what they cannot hold."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from clips import Clip, look, make
+from keenframe.media.videos import VideoReport, sharpen_video
+from keenframe.sharpener import Sharpener
+
+FRAMES_AT_25 = Fraction(1, 25)
+
+
+def run(source: Path, target: str, sharpener: Sharpener, **options: Any) -> tuple[Path, VideoReport]:
+    path = source.parent / target
+    return path, sharpen_video(source, path, sharpener, **options)
+
+
+def trimmed(path: Path, from_s: float, length_s: float) -> Path:
+    """Rewrite the edit list of an mp4 with one track in 1/12800 s, and of a movie with 200 ticks a second."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    struct.pack_into(">Ii", data, at, round(length_s * 200), round(from_s * 12800))
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("from_s", "length_s", "shown"), [(1, 1, 25), (0, 1, 25), (0.4, 0.8, 20)])
+def test_a_trimmed_file_is_not_damaged(
+    tmp_path: Path, same: Sharpener, from_s: float, length_s: float, shown: int
+) -> None:
+    options = {"g": "5", "bf": "0"}
+    clip = make(tmp_path / "a.mp4", Clip(times=list(range(50)), time_base=FRAMES_AT_25, options=options))
+    path, report = run(trimmed(clip, from_s, length_s), "b.mp4", same)
+    assert report.damage == [] and len(look(path).frames) == report.frames == shown
+
+
+def test_an_avi_with_empty_chunks_is_not_damaged(tmp_path: Path, same: Sharpener) -> None:
+    times = [3 * i for i in range(20)]
+    clip = make(tmp_path / "a.avi", Clip(times=times, time_base=FRAMES_AT_25, codec="mpeg4"))
+    _, report = run(clip, "b.mp4", same)
+    assert report.damage == [] and report.frames == 20
+
+
+def test_a_cut_avi_is_reported(tmp_path: Path, same: Sharpener) -> None:
+    options = {"qp": "1", "bf": "0", "g": "5"}
+    clip = make(tmp_path / "a.avi", Clip(times=list(range(50)), time_base=FRAMES_AT_25, options=options))
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 6 // 10])
+    _, report = run(clip, "b.mp4", same)
+    assert any("the file ends after" in text for text in report.damage) and 10 < report.frames < 50
+
+
+@pytest.mark.parametrize("target", ["b.mov", "b.mp4"])
+def test_a_timecode_track_is_written_anew(tmp_path: Path, same: Sharpener, target: str) -> None:
+    clip = make(tmp_path / "a.mov", Clip(metadata={"timecode": "01:02:03:04"}))
+    assert [kind for kind, _ in look(clip).streams] == ["video", "data"]
+    path, report = run(clip, target, same)
+    assert report.warnings == [] and [kind for kind, _ in look(path).streams] == ["video", "data"]
+    with av.open(str(path)) as container:
+        assert [s.metadata["timecode"] for s in container.streams] == ["01:02:03:04"] * 2
