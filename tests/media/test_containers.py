@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
+from av.packet import Packet
 
-from clips import Clip, look, make
+from clips import Clip, look, make, packets
 from keenframe.media.videos import VideoReport, sharpen_video
 from keenframe.sharpener import Sharpener
 
@@ -29,6 +33,19 @@ def trimmed(path: Path, from_s: float, length_s: float) -> Path:
     struct.pack_into(">Ii", data, at, round(length_s * 200), round(from_s * 12800))
     path.write_bytes(data)
     return path
+
+
+def moved(path: Path, target: str, later_s: Callable[[Packet[Any]], float]) -> Path:
+    """Copy all packets of `path` into another file, each by so much later."""
+    with av.open(str(path)) as source, av.open(str(path.with_name(target)), "w") as copy:
+        streams = {s.index: copy.add_stream_from_template(s, opaque=True) for s in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                ticks = round(later_s(packet) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                packet.stream = streams[packet.stream_index]
+                copy.mux(packet)
+    return path.with_name(target)
 
 
 @pytest.mark.parametrize(("from_s", "length_s", "shown"), [(1, 1, 25), (0, 1, 25), (0.4, 0.8, 20)])
@@ -64,3 +81,35 @@ def test_a_timecode_track_is_written_anew(tmp_path: Path, same: Sharpener, targe
     assert report.warnings == [] and [kind for kind, _ in look(path).streams] == ["video", "data"]
     with av.open(str(path)) as container:
         assert [s.metadata["timecode"] for s in container.streams] == ["01:02:03:04"] * 2
+
+
+SECOND = Clip(times=list(range(30)), time_base=FRAMES_AT_25, options={"bf": "0"}, sound="ac3")
+
+
+def test_avi_starts_with_its_first_packet(tmp_path: Path, same: Sharpener) -> None:
+    late = moved(make(tmp_path / "a.mkv", SECOND), "late.mkv", lambda packet: 10.0)
+    path, report = run(late, "b.avi", same)
+    with av.open(str(path)) as container:
+        assert container.duration < 1.5 * av.time_base
+    assert report.warnings == [] and packets(path, "audio")[-1][0] == pytest.approx(0.48, abs=0.01)
+
+
+@pytest.mark.parametrize("codec", ["ac3", "aac", "libmp3lame"])
+def test_sound_keeps_its_pace_from_avi_to_avi(tmp_path: Path, same: Sharpener, codec: str) -> None:
+    clip = make(tmp_path / "a.avi", replace(SECOND, sound=codec))
+    path, report = run(clip, "b.avi", same)
+    assert report.warnings == [] and packets(path, "audio") == packets(clip, "audio")
+    with av.open(str(path)) as after, av.open(str(clip)) as before:
+        decoded = [np.hstack([f.to_ndarray() for f in c.decode(audio=0)]) for c in (after, before)]
+    assert np.array_equal(*decoded)
+
+
+def test_pauses_that_avi_cannot_hold_are_named(tmp_path: Path, same: Sharpener) -> None:
+    def later_s(packet: Packet[Any]) -> float:
+        return 2.0 * (packet.stream.type == "audio" and packet.pts * packet.time_base > 0.2)
+
+    clip = moved(make(tmp_path / "a.mkv", SECOND), "pause.mkv", later_s)
+    assert run(clip, "b.mkv", same)[1].warnings == []
+    assert run(clip, "b.avi", same)[1].warnings == [
+        "avi cannot hold pauses: audio stream #1 in ac3 ends 2.0 s too early; choose .mp4 or .mkv"
+    ]

@@ -62,8 +62,11 @@ _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
 # Containers that can say "the first 23 ms of sound are not to be heard" and so hold times before zero.
 _HOLDS_NEGATIVE_TIMES = _MP4_FAMILY
 _NO_TIMESTAMPS = "avi"
+# A pause between two packets of sound that is no rounding of their times.
+_GAP_S = Fraction(1, 10)
 # Their muxers write a timecode track by the video's tag, and fail in the end where one is copied as well.
 _TIMECODE_FROM_TAG = {"mp4", "mov"}
+_ONE_FRAME_A_CHUNK = ("ac3", "aac")
 _KNOWN_IN_TS = {
     "dvbsub",
     "dvb_subtitle",
@@ -100,6 +103,11 @@ class Target:
         self._options = encoder_options(encoder, self._format, crf, preset)
         self._video: Any = None
         self._last_pts: int | None = None
+        # Stored without times, sound starts at once; so all else must be counted from the first packet, too.
+        late_us = max(0, source.container.start_time or 0) if self._format == _NO_TIMESTAMPS else 0
+        self._start_s = Fraction(late_us, av.time_base)
+        self._sound_end_s: dict[int, Fraction] = {}
+        self._pauses_s: dict[int, Fraction] = {}
 
     def _open(self, path: Path) -> OutputContainer:
         options = {}
@@ -230,6 +238,8 @@ class Target:
 
     def _copy(self, packet: Packet[Any]) -> None:
         index = packet.stream_index
+        if self._format == _NO_TIMESTAMPS:
+            self._leave_times(packet)
         if index in self._reencoded:
             self._mux(self._reencoded[index].feed(packet))
         copy = self._copied.get(index)
@@ -249,12 +259,29 @@ class Target:
         except (FFmpegError, ValueError):
             self._lost_packets[index] = self._lost_packets.get(index, 0) + 1
 
+    def _leave_times(self, packet: Packet[Any]) -> None:
+        """Count `packet`'s times from the start, and note the pauses in sound, which is stored without times."""
+        if packet.pts is None or packet.time_base is None:
+            return
+        start = round(self._start_s / packet.time_base)
+        packet.pts -= start
+        if packet.dts is not None:
+            packet.dts -= start
+        if packet.stream.type == "audio":
+            index, time_s = packet.stream_index, packet.pts * packet.time_base
+            pause_s = time_s - self._sound_end_s.get(index, 0)
+            if pause_s > _GAP_S:
+                self._pauses_s[index] = self._pauses_s.get(index, Fraction(0)) + pause_s
+            self._sound_end_s[index] = time_s + (packet.duration or 0) * packet.time_base
+
     def _fit_time(self, frame: VideoFrame) -> None:
         """Move the pts to the encoder's time base, exactly wherever the container stores times."""
         time_base = self._video.codec_context.time_base
-        if frame.time_base == time_base or frame.pts is None or frame.time_base is None:
+        if frame.pts is None or frame.time_base is None:
             return
-        time_s = frame.pts * frame.time_base
+        if frame.time_base == time_base and not self._start_s:
+            return
+        time_s = frame.pts * frame.time_base - self._start_s
         frame.pts, frame.time_base, frame.duration = round(time_s / time_base), time_base, 1
         if self._last_pts is not None and frame.pts <= self._last_pts:
             raise OutputError(
@@ -285,6 +312,12 @@ class Target:
         for index, count in self._lost_packets.items():
             stream = self._source.container.streams[index]
             self.warnings.append(f"{count} packets of {_describe(stream)} do not fit and are left out")
+        for index, pause_s in self._pauses_s.items():
+            stream = self._source.container.streams[index]
+            self.warnings.append(
+                f"{self._format} cannot hold pauses: {_describe(stream)} ends {float(pause_s):.1f} s too early; "
+                "choose .mp4 or .mkv"
+            )
 
     def discard(self) -> None:
         """Close without caring for the result."""
@@ -293,16 +326,26 @@ class Target:
 
 
 def _add_like(container: OutputContainer, stream: Stream) -> Stream:
-    copy: Stream = container.add_stream_from_template(stream, opaque=True)
+    copy: Any
+    codec = _codec(stream)
+    if container.format.name == _NO_TIMESTAMPS and codec is not None and codec in _ONE_FRAME_A_CHUNK:
+        # A template from another AVI has a block size, by which the muxer would count time in bytes.
+        sound: Any = stream
+        copy = container.add_stream(codec, rate=sound.rate, layout=sound.layout.name)
+        copy.codec_context.open()
+        copy.codec_context.extradata = sound.codec_context.extradata
+    else:
+        copy = container.add_stream_from_template(stream, opaque=True)
     if stream.time_base is not None:
         copy.time_base = stream.time_base
-    return copy
+    added: Stream = copy
+    return added
 
 
 def _fits(format: str, stream: Stream) -> bool:
     """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only
     that."""
-    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    codec = _codec(stream)
     if stream.type == "attachment" and format != "matroska":
         return False
     if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
@@ -344,6 +387,9 @@ def _fine_timescale(time_base: Fraction) -> int:
 
 
 def _describe(stream: Stream) -> str:
-    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
     language = f" ({stream.language})" if stream.language else ""
-    return f"{stream.type} stream #{stream.index}{language} in {codec or 'an unknown codec'}"
+    return f"{stream.type} stream #{stream.index}{language} in {_codec(stream) or 'an unknown codec'}"
+
+
+def _codec(stream: Stream) -> str | None:
+    return stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
