@@ -149,6 +149,19 @@ def test_full_range_values_are_not_squeezed(tmp_path: Path, same: Sharpener) -> 
     assert np.array_equal(look(path).luma(3), look(clip).luma(3))
 
 
+@pytest.mark.parametrize(
+    ("codec", "target"), [("h264", "b.mp4"), ("hevc", "b.mkv"), ("vp9", "b.webm"), ("ffv1", "b.mkv")]
+)
+@pytest.mark.parametrize("range", [0, 2])
+def test_gray_keeps_its_contrast(
+    tmp_path: Path, same: Sharpener, codec: str, target: str, range: int
+) -> None:
+    clip = make(tmp_path / "a.mkv", Clip(codec="ffv1", pix_fmt="gray", tags=(range, 2, 2, 2)))
+    path, _ = run(clip, target, same, codec=codec)
+    shown = [look(p).frames[3].to_ndarray(format="rgb24").astype(int) for p in (path, clip)]
+    assert np.abs(shown[0] - shown[1]).mean() < 3
+
+
 @pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
 def test_pixel_shape_survives(tmp_path: Path, same: Sharpener, target: str) -> None:
     clip = make(tmp_path / "a.mp4", Clip(pixel_shape=Fraction(12, 11)))

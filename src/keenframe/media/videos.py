@@ -164,7 +164,8 @@ class _Stage:
         frame = after.to_av()
         frame.pts, frame.time_base = original.pts, original.time_base
         frame.duration = original.duration
-        frame.color_range, frame.colorspace = conformed.color_range, conformed.colorspace
+        # The range is said even where the source leaves it open: gray is full then, but limited once it is in H.264.
+        frame.colorspace = conformed.colorspace
         frame.color_primaries, frame.color_trc = original.color_primaries, original.color_trc
         return frame
 
