@@ -15,6 +15,7 @@ import pytest
 from av.packet import Packet
 
 from clips import Clip, look, make, packets
+from keenframe.media.source import Source
 from keenframe.media.videos import VideoReport, sharpen_video
 from keenframe.sharpener import Sharpener
 
@@ -113,3 +114,18 @@ def test_pauses_that_avi_cannot_hold_are_named(tmp_path: Path, same: Sharpener) 
     assert run(clip, "b.avi", same)[1].warnings == [
         "avi cannot hold pauses: audio stream #1 in ac3 ends 2.0 s too early; choose .mp4 or .mkv"
     ]
+
+
+def test_a_rate_that_no_header_states_is_measured(tmp_path: Path, same: Sharpener) -> None:
+    times = [33 * i + (0, 4, 1, 7)[i % 4] for i in range(60)]
+    data = make(tmp_path / "whole.webm", Clip(codec="libvpx", times=times)).read_bytes()
+    # A browser's recording does not say how long a frame is: a void element (0xEC) in place of that.
+    at = data.index(b"\x23\xe3\x83")
+    length = data[at + 3] & 0x7F
+    clip = tmp_path / "a.webm"
+    clip.write_bytes(data[:at] + bytes([0xEC, 0x82 + length]) + bytes(2 + length) + data[at + 4 + length :])
+    source = Source(clip)
+    source.close()
+    assert source.finest_rate == 1000 and source.frame_rate == 30
+    path, _ = run(clip, "b.mp4", same)
+    assert look(path).times_s == [Fraction(t, 1000) for t in times]

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
@@ -23,6 +25,10 @@ _HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
 _DECODER_THREADS = 4
 # A demuxer that reads any text as a picture of a terminal, and those that read single pictures.
 _NO_VIDEO_FORMATS = ("tty", "image2", "_pipe")
+# Above it, a rate that the header states or FFmpeg guesses is measured.
+_PLAUSIBLE_RATE = 240
+_MEASURED_PACKETS = 120
+_ASSUMED_RATE = Fraction(30)
 # How much earlier than announced a Matroska file may end: muxers round, and streams end unevenly.
 _SHORT_S = 0.5
 
@@ -58,7 +64,7 @@ class Source:
         self.path, self._demuxer = path, demuxer
         self.faults = Faults()
         try:
-            self.container = av.open(f"file:{path}", "r", format=demuxer, metadata_errors="surrogateescape")
+            self.container = self._open()
         except (FFmpegError, OSError, ValueError) as error:
             raise InputError(f"'{path}' is not a video that can be read: {reason(error)}") from error
         try:
@@ -70,11 +76,27 @@ class Source:
         context.thread_type = "AUTO"
         context.thread_count = _DECODER_THREADS
         self.time_base = Fraction(self.video.time_base or Fraction(1, 1000))
-        self.frame_rate = Fraction(self.video.guessed_rate or self.video.average_rate or 25)
+        # What the container's times can tell apart; of a browser's recording no more than that is known.
+        self.finest_rate = Fraction(self.video.guessed_rate or self.video.average_rate or 25)
+        plausible = self.finest_rate <= _PLAUSIBLE_RATE
+        self.frame_rate = self.finest_rate if plausible else self._measured_rate()
         self._packets = 0
         self._looked_deeper = False
         self._last_pts: int | None = None
         self._end_s = self._video_end_s = 0.0
+
+    def _open(self) -> InputContainer:
+        return av.open(f"file:{self.path}", "r", format=self._demuxer, metadata_errors="surrogateescape")
+
+    def _measured_rate(self) -> Fraction:
+        """Whole frames per second by the times of the first packets."""
+        with self._open() as again:
+            packets = islice(again.demux(again.streams[self.video.index]), _MEASURED_PACKETS)
+            times = [packet.pts for packet in packets if packet.pts is not None]
+        if len(times) < 2 or max(times) == min(times):
+            return _ASSUMED_RATE
+        span_s = (max(times) - min(times)) * self.time_base
+        return Fraction(max(1, round((len(times) - 1) / span_s)))
 
     def _main_video(self) -> VideoStream:
         name = self.container.format.name

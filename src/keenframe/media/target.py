@@ -154,7 +154,7 @@ class Target:
     def _start(self, frame: VideoFrame, original: VideoFrame) -> None:
         """Set up all streams by the first frame, then copy what came before it."""
         source = self._source
-        time_base = 1 / source.frame_rate if self._format == _NO_TIMESTAMPS else source.time_base
+        time_base = 1 / source.finest_rate if self._format == _NO_TIMESTAMPS else source.time_base
         try:
             stream: Any = self._container.add_stream(
                 self._encoder.library, rate=source.frame_rate, options=self._options
