@@ -129,3 +129,22 @@ def test_a_rate_that_no_header_states_is_measured(tmp_path: Path, same: Sharpene
     assert source.finest_rate == 1000 and source.frame_rate == 30
     path, _ = run(clip, "b.mp4", same)
     assert look(path).times_s == [Fraction(t, 1000) for t in times]
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.mov", "b.mkv"])
+def test_the_last_frame_is_shown_as_long(tmp_path: Path, same: Sharpener, target: str) -> None:
+    """As in a recording of slides: few frames, long ones, and B-frames in the output."""
+    times = [0, 1, 2, 50, 51, 52, 125, 249, 250]
+    flat = make(tmp_path / "flat.mkv", Clip(times=times, time_base=FRAMES_AT_25, options={"bf": "0"}))
+    lasting = tmp_path / "a.mkv"
+    with av.open(str(flat)) as source, av.open(str(lasting), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux():
+            if packet.size:
+                packet.duration = 5000 if packet.pts == 10000 else 40
+                packet.stream = stream
+                copy.mux(packet)
+    path, _ = run(lasting, target, same)
+    assert look(path).times_s == [t * FRAMES_AT_25 for t in times]
+    with av.open(str(path)) as container:
+        assert container.duration == 15 * av.time_base

@@ -103,6 +103,8 @@ class Target:
         self._options = encoder_options(encoder, self._format, crf, preset)
         self._video: Any = None
         self._last_pts: int | None = None
+        self._held: list[Packet[Any]] = []
+        self._end_s = Fraction(0)
         # Stored without times, sound starts at once; so all else must be counted from the first packet, too.
         late_us = max(0, source.container.start_time or 0) if self._format == _NO_TIMESTAMPS else 0
         self._start_s = Fraction(late_us, av.time_base)
@@ -138,7 +140,8 @@ class Target:
                 self._start(item, original or item)
             self._fit_time(item)
             packets = self._video.encode(item)
-        self._mux(packets)
+        self._note_end(item)
+        self._mux_held(packets)
         self.frames += 1
 
     def _wait(self, packet: Packet[Any]) -> None:
@@ -294,6 +297,22 @@ class Target:
                 self.warnings.append(note)
         self._last_pts = frame.pts
 
+    def _note_end(self, frame: VideoFrame) -> None:
+        if frame.pts is not None and frame.time_base is not None:
+            self._end_s = max(self._end_s, (frame.pts + frame.duration) * frame.time_base)
+
+    def _let_end(self, packet: Packet[Any]) -> None:
+        """Let `packet`, the last one stored, last to the end of the last frame shown, which may be another one."""
+        if packet.pts is not None and packet.time_base is not None:
+            packet.dts = packet.pts  # later than it need be: in MP4 a packet's length counts from here
+            packet.duration = max(packet.duration or 0, round(self._end_s / packet.time_base) - packet.pts)
+
+    def _mux_held(self, packets: list[Packet[Any]]) -> None:
+        """Write packets of the video, but keep the last one until more of them come."""
+        self._held += packets
+        self._mux(self._held[:-1])
+        del self._held[:-1]
+
     def _mux(self, packets: list[Packet[Any]]) -> None:
         try:
             self._container.mux(packets)
@@ -304,7 +323,11 @@ class Target:
         """Write what the encoder still holds and the file's index. OutputError when that fails."""
         for reencoded in self._reencoded.values():
             self._mux(reencoded.feed(None))
-        self._mux(self._video.encode(None))
+        self._mux_held(self._video.encode(None))
+        for last in self._held:
+            if self._format in _MP4_FAMILY:
+                self._let_end(last)
+            self._mux([last])
         try:
             self._container.close()
         except FFmpegError as error:
