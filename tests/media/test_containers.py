@@ -148,3 +148,29 @@ def test_the_last_frame_is_shown_as_long(tmp_path: Path, same: Sharpener, target
     assert look(path).times_s == [t * FRAMES_AT_25 for t in times]
     with av.open(str(path)) as container:
         assert container.duration == 15 * av.time_base
+
+
+@pytest.mark.parametrize(("layout", "kept"), [("5.1(side)", "5.1"), ("hexagonal", "5.1"), ("2.1", "stereo")])
+def test_sound_whose_layout_opus_lacks_is_encoded_in_another(
+    tmp_path: Path, same: Sharpener, layout: str, kept: str
+) -> None:
+    clip = make(tmp_path / "picture.mkv", SECOND)
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "a.mkv"), "w") as copy:
+        video = copy.add_stream_from_template(source.streams.video[0], opaque=True)
+        sound: Any = copy.add_stream("flac", rate=48000, layout=layout)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                copy.mux(packet)
+        tones = np.random.default_rng(1).integers(
+            -9999, 9999, (1, 48000 * sound.layout.nb_channels), np.int16
+        )
+        samples = av.AudioFrame.from_ndarray(tones, "s16", layout)
+        samples.sample_rate, samples.pts = 48000, 0
+        resampler = av.AudioResampler(sound.format, layout, 48000, sound.codec_context.frame_size or None)
+        for piece in [*resampler.resample(samples), *resampler.resample(None), None]:
+            copy.mux(sound.encode(piece))
+    path, report = run(tmp_path / "a.mkv", "b.webm", same)
+    assert report.warnings == [f"webm cannot hold audio stream #1 in flac: encoded again as libopus, {kept}"]
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].layout.name == kept

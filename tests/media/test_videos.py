@@ -231,6 +231,19 @@ def test_split_view(tmp_path: Path, sharp: Sharpener) -> None:
     assert np.array_equal(both[:, 34:], after[:, 34:])
 
 
+@pytest.mark.parametrize(("rotation", "line"), [(90, 0), (180, -2), (-90, -2)])
+def test_split_view_of_a_rotated_video(tmp_path: Path, sharp: Sharpener, rotation: int, line: int) -> None:
+    clip = make(tmp_path / "a.mp4", Clip(rotation=rotation))
+    whole, _ = run(clip, "whole.mkv", sharp, codec="ffv1")
+    split, _ = run(clip, "split.mkv", sharp, codec="ffv1", compare=True)
+    assert look(split).frames[0].rotation % 360 == rotation % 360
+    before, after, both = (np.rot90(look(p).luma(4), rotation // 90) for p in (clip, whole, split))
+    at = both.shape[1] // 2 + line
+    assert np.array_equal(both[:, :at], before[:, :at])
+    assert (both[:, at : at + 2] == 235).all()
+    assert np.array_equal(both[:, at + 2 :], after[:, at + 2 :])
+
+
 def test_enlarging_model_and_its_split_view(tmp_path: Path, double: Sharpener) -> None:
     clip = make(tmp_path / "a.mkv", Clip(times=UNEVEN))
     for name, compare in (("b.mp4", False), ("c.mp4", True)):

@@ -231,5 +231,13 @@ class Source:
         self.container.close()
 
 
+def display_matrix(frame: VideoFrame) -> bytes | None:
+    """Nine 32-bit numbers that say how `frame` is turned for display; None where it is shown as it is."""
+    # Asking for side data ties a frame into a reference cycle: only for the first one.
+    side_data: Any = frame.side_data
+    matrix = side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
+
+
 def _codec(stream: Stream) -> str:
     return stream.codec_context.name if stream.codec_context is not None else "(unknown codec)"

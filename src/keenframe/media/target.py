@@ -22,7 +22,7 @@ from keenframe.media.encoders import Encoder, encoder_options
 from keenframe.media.files import reason
 from keenframe.media.reencode import Reencoder, reencoder
 from keenframe.media.scheduling import ordinary_scheduling
-from keenframe.media.source import Source
+from keenframe.media.source import Source, display_matrix
 
 _ENCODER_THREADS = 8
 # Bytes of sound and subtitles that may wait for the first frame, by which the file is set up.
@@ -76,7 +76,6 @@ _KNOWN_IN_TS = {
     "timed_id3",
     "scte_35",
 }
-_DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
 class Target:
@@ -201,10 +200,9 @@ class Target:
 
     def _keep_shape(self, original: VideoFrame) -> None:
         """Carry over rotation and pixel shape."""
-        side_data: Any = original.side_data
-        matrix = side_data.get(_DISPLAY_MATRIX)
+        matrix = display_matrix(original)
         if matrix is not None:
-            self._video.set_display_matrix(np.frombuffer(bytes(matrix), "<i4").tolist())
+            self._video.set_display_matrix(np.frombuffer(matrix, "<i4").tolist())
             if self._format in ("avi", "mpegts", "flv"):
                 self.warnings.append(
                     f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it"
@@ -231,8 +229,9 @@ class Target:
         elif (other := reencoder(self._container, stream)) is not None:
             copy = other.stream
             self._reencoded[stream.index] = other
-            codec = copy.codec_context.name
-            self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: encoded again as {codec}")
+            self.warnings.append(
+                f"{self._format} cannot hold {_describe(stream)}: encoded again as {other.kind}"
+            )
         else:
             self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: it is left out")
             return
