@@ -202,6 +202,20 @@ def test_enlarging_model(tmp_path: Path, double: Sharpener) -> None:
     assert run(see_through, "e.png", double, compare=True).size == (244, 80)
 
 
+def test_lossless_webp_stays_lossless_behind_a_profile(tmp_path: Path, same: Sharpener) -> None:
+    source = save(tmp_path / "a.webp", lossless=True, icc_profile=PROFILE)
+    assert np.array_equal(np.asarray(run(source, "b.webp", same)), np.asarray(Image.open(source)))
+    lossy = save(tmp_path / "c.webp", icc_profile=PROFILE)
+    run(lossy, "d.webp", same)
+    assert b"VP8L" not in (tmp_path / "d.webp").read_bytes()
+
+
+def test_tiff_without_a_resolution_gets_none(tmp_path: Path, same: Sharpener) -> None:
+    source = save(tmp_path / "a.tiff")
+    assert "dpi" not in run(source, "b.png", same).info
+    assert 282 not in run(source, "b.tiff", same).tag_v2  # type: ignore[attr-defined]
+
+
 def test_other_format_by_suffix(tmp_path: Path, sharp: Sharpener) -> None:
     source = save(tmp_path / "a.jpg", exif=exif(), icc_profile=PROFILE, dpi=(200, 200))
     for name, kind in (("b.png", "PNG"), ("b.webp", "WEBP"), ("b.tif", "TIFF"), ("b.bmp", "BMP")):
@@ -243,6 +257,10 @@ def deep_tiff() -> bytes:
     return buffer.getvalue()
 
 
+def hdr(transfer: int) -> bytes:
+    return png.with_chunks(encoded("PNG"), [(b"cICP", bytes([9, transfer, 0, 1]))])
+
+
 BAD: dict[str, tuple[str, Any, str]] = {
     "empty": ("a.png", lambda: b"", "empty"),
     "text": ("a.jpg", lambda: b"this is no picture" * 20, "not an image"),
@@ -259,6 +277,8 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "deep colour tiff": ("a.tiff", deep_tiff, "16-bit"),
     "float": ("a.tiff", lambda: encoded("TIFF", "F"), "floating point"),
     "gif in disguise": ("a.png", lambda: encoded("GIF", "P"), "not an image"),
+    "pq": ("a.png", lambda: hdr(16), "HDR, PQ"),
+    "hlg": ("a.png", lambda: hdr(18), "HDR, HLG"),
     "tiny": ("a.png", lambda: save_tiny(), "16 to"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from PIL import (
 from keenframe.errors import InputError
 from keenframe.media import png
 from keenframe.media.files import check_input
+from keenframe.media.source import HDR_TRANSFER
 
 _QUALITY = 95
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB")
@@ -79,6 +81,11 @@ def read_picture(path: Path) -> Picture:
     check_input(path)
     with clear_errors(path), Image.open(path, formats=_FORMATS) as image:
         _check_kind(path, image)
+        chunks = png.read_chunks(path) if image.format == "PNG" else []
+        if (hdr := HDR_TRANSFER.get(png.transfer(chunks))) is not None:
+            raise InputError(
+                f"'{path}' is HDR, {hdr}; expected standard dynamic range: tone-map it to sRGB first"
+            )
         deep = image.format == "PNG" and png.is_deep(path)
         if deep:
             colour, alpha = png.read_deep(path)
@@ -92,7 +99,7 @@ def read_picture(path: Path) -> Picture:
             image.format or "",
             exif if len(exif) else None,
             image.info.get("exif"),
-            png.read_chunks(path) if image.format == "PNG" else [],
+            chunks,
             _saving(path, image),
         )
 
@@ -146,10 +153,23 @@ def _saving(path: Path, image: ImageFile.ImageFile) -> dict[str, Any]:
         kept["progressive"] = bool(image.info.get("progressive"))
     if image.format == "TIFF" and image.info.get("compression") in _KEPT_TIFF_COMPRESSION:
         kept["compression"] = image.info["compression"]
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and TiffImagePlugin.X_RESOLUTION not in image.tag_v2:
+        kept.pop("dpi", None)  # Pillow says 1 dot per inch where the file says nothing
     if image.format == "WEBP":
-        with path.open("rb") as file:
-            kept["lossless"] = b"VP8L" in file.read(64)
+        kept["lossless"] = _is_lossless_webp(path)
     return kept
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether the pixels are in a VP8L chunk; a profile, as long as it likes, may come before it."""
+    with path.open("rb") as file:
+        file.seek(len("RIFF....WEBP"))
+        while len(head := file.read(8)) == 8:
+            kind, size = struct.unpack("<4sI", head)
+            if kind in (b"VP8L", b"VP8 "):
+                return bool(kind == b"VP8L")
+            file.seek(size + size % 2, io.SEEK_CUR)
+    return False
 
 
 def write_picture(path: Path, picture: Picture, format: str) -> None:

@@ -21,7 +21,8 @@ from av.video.stream import VideoStream
 from keenframe.errors import InputError
 from keenframe.media.files import check_input, reason
 
-_HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+# Code points of ITU-T H.273, which videos and PNG files share.
+HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
 _DECODER_THREADS = 4
 # A demuxer that reads any text as a picture of a terminal, and those that read single pictures.
 _NO_VIDEO_FORMATS = ("tty", "image2", "_pipe")
@@ -174,7 +175,7 @@ class Source:
                 f"'{self.path}' is interlaced; expected progressive frames — deinterlace it first, "
                 "for example with: ffmpeg -i IN -vf bwdif -crf 12 OUT"
             )
-        transfer = _HDR_TRANSFER.get(int(frame.color_trc))
+        transfer = HDR_TRANSFER.get(int(frame.color_trc))
         # Asking for side data ties a frame into a reference cycle, 3 MB until the next collection: only once.
         if transfer is None and not self._looked_deeper and "DOVI_METADATA" in frame.side_data:
             transfer = "Dolby Vision"
