@@ -50,7 +50,7 @@ class Picture:
     colour: (H, W, 3) RGB or (H, W) gray; uint8 or uint16. alpha: (H, W) of the same dtype, or None. format:
     Pillow's name of the file format it came from. exif: None when there is none. exif_bytes: that block as
     stored; None when it does not hold any more. chunks: of a PNG file, all that describe the picture.
-    saving: further options of Pillow's `save`.
+    saving: further options of Pillow's `save`. losses: what else the file holds, in words.
     """
 
     colour: Pixels
@@ -60,6 +60,7 @@ class Picture:
     exif_bytes: bytes | None = None
     chunks: list[png.Chunk] = field(default_factory=list)
     saving: dict[str, Any] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
     @property
     def orientation(self) -> int:
@@ -101,6 +102,7 @@ def read_picture(path: Path) -> Picture:
             image.info.get("exif"),
             chunks,
             _saving(path, image),
+            _losses(image),
         )
 
 
@@ -143,6 +145,12 @@ def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
                 f"'{path}' is a {bits}-bit colour TIFF, which would be cut to 8 bits; "
                 "convert it to a 16-bit PNG first, which is kept at 16 bits"
             )
+
+
+def _losses(image: ImageFile.ImageFile) -> list[str]:
+    """Of the pictures in an MPO, a JPEG with a second view or a gain map behind it, one is read."""
+    more = getattr(image, "n_frames", 1) - 1
+    return [f"the first of {more + 1} pictures is sharpened, the others are left out"] if more else []
 
 
 def _saving(path: Path, image: ImageFile.ImageFile) -> dict[str, Any]:
