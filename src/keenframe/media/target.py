@@ -249,7 +249,8 @@ class Target:
             return
         if packet.pts is None:
             packet.pts = packet.dts if packet.dts is not None else 0
-        if packet.dts is None:
+        # Of video the muxer works it out, which knows by how many frames they are reordered.
+        if packet.dts is None and packet.stream.type != "video":
             packet.dts = packet.pts
         if packet.is_discard and packet.pts < 0 and self._format not in _HOLDS_NEGATIVE_TIMES:
             return  # silence before the start that is never heard; kept, it would shift every stream
