@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from av.packet import Packet
 
-from clips import Clip, look, make, packets
+from clips import Clip, look, make, packets, picture
 from keenframe.media.source import Source
 from keenframe.media.videos import VideoReport, sharpen_video
 from keenframe.sharpener import Sharpener
@@ -191,3 +191,63 @@ def test_a_second_video_keeps_its_reordered_frames(tmp_path: Path, same: Sharpen
     with av.open(str(path)) as after, av.open(str(clip)) as before:
         shown = [[f.pts * f.time_base for f in c.decode(c.streams.video[-1])] for c in (after, before)]
     assert shown[0] == shown[1] and len(shown[0]) == 30
+
+
+CHAPTERS = [
+    {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
+    {"id": 2, "start": 200, "end": 390, "time_base": Fraction(1, 1000), "metadata": {"title": "Two"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "lost"),
+    [
+        (
+            "b.avi",
+            ["avi cannot hold the chapters, the tags X-OWN, the language of audio stream #1; .mkv can"],
+        ),
+        ("b.ts", ["mpegts cannot hold the chapters, the tags title X-OWN; .mkv can"]),
+        ("b.flv", ["flv cannot hold the chapters, the language of audio stream #1; .mkv can"]),
+        ("b.mov", []),
+        ("b.mp4", []),
+        ("b.mkv", []),
+    ],
+)
+def test_what_a_container_cannot_say_is_named(
+    tmp_path: Path, same: Sharpener, target: str, lost: list[str]
+) -> None:
+    tags = {"title": "Meeting", "X-OWN": "kept"}
+    clip = make(tmp_path / "a.mkv", replace(SECOND, sound="libmp3lame", metadata=tags, chapters=CHAPTERS))
+    assert [w for w in run(clip, target, same)[1].warnings if "cannot hold" in w] == lost
+
+
+@pytest.mark.parametrize("target", ["b.mov", "b.avi", "b.ts"])
+def test_a_cover_is_kept_or_named(tmp_path: Path, same: Sharpener, target: str) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        video, cover = (container.add_stream(codec, rate=25) for codec in ("libx264", "mjpeg"))
+        cover.disposition = av.stream.Disposition.attached_pic
+        for stream, pix_fmt in ((video, "yuv420p"), (cover, "yuvj420p")):
+            stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        for stream, count in ((cover, 1), (video, 5)):
+            for index in range(count):
+                frame = picture(Clip(pix_fmt=stream.pix_fmt), index)
+                frame.pts = index
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    kept, report = run(path, "c.mp4", same)
+    assert report.warnings == [] and look(kept).streams == [("video", "h264"), ("video", "mjpeg")]
+    left, report = run(path, target, same)
+    assert "cannot hold video stream #1 in mjpeg: it is left out" in report.warnings[0]
+    assert look(left).streams == [("video", "h264")]
+
+
+@pytest.mark.parametrize("tags", [{}, {"album": "Calls", "season_number": "2"}])
+def test_the_usual_tags_of_mp4_stay_where_players_look(
+    tmp_path: Path, same: Sharpener, tags: dict[str, str]
+) -> None:
+    tags = {"title": "Meeting", "location": "+52.1000+013.2000/", **tags}
+    clip = make(tmp_path / "a.mp4", Clip(metadata=tags))
+    path, report = run(clip, "b.mp4", same)
+    assert b"\xa9nam" in path.read_bytes() and report.warnings == []
+    assert tags.items() <= look(path).metadata.items()

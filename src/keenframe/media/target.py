@@ -14,7 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 
 from keenframe.errors import InputError, OutputError
@@ -27,10 +27,20 @@ from keenframe.media.source import Source, display_matrix
 _ENCODER_THREADS = 8
 # Bytes of sound and subtitles that may wait for the first frame, by which the file is set up.
 _WAITING_MAX = 256 << 20
-# Tags that describe the old file's bytes, or that every muxer writes anew.
-_STALE_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "rotate"}
-_STALE_PREFIXES = ("_statistics", "bps", "number_of_")
-# What the mp4 muxer stores without being asked to keep foreign keys.
+# Tags that describe the old file's bytes, or that every muxer writes anew; "software" is AVI's name for "encoder".
+_STALE_TAGS = {
+    "encoder",
+    "software",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "duration",
+    "rotate",
+}
+# The mp4 demuxer gives a location a second time, with a language behind its name.
+_STALE_PREFIXES = ("_statistics", "bps", "number_of_", "location-")
+# What the mp4 and mov muxers store without being asked to keep foreign keys: asked for those, they store all tags
+# in a way that most players do not look for.
 _MP4_TAGS = {
     *(
         "title",
@@ -56,6 +66,11 @@ _MP4_TAGS = {
         "disc",
         "tmpo",
     ),
+    *("season_number", "episode_sort", "media_type", "hd_video", "gapless_playback", "compilation"),
+    *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
+}
+_MOV_TAGS = {
+    *("title", "artist", "album", "date", "comment", "genre", "copyright", "make", "model"),
     *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
 }
 _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
@@ -67,6 +82,8 @@ _GAP_S = Fraction(1, 10)
 # Their muxers write a timecode track by the video's tag, and fail in the end where one is copied as well.
 _TIMECODE_FROM_TAG = {"mp4", "mov"}
 _ONE_FRAME_A_CHUNK = ("ac3", "aac")
+# Where a cover picture is dropped at the end, or becomes a video of one frame or unknown data.
+_NO_COVERS = {"mov", "avi", "mpegts"}
 _KNOWN_IN_TS = {
     "dvbsub",
     "dvb_subtitle",
@@ -97,6 +114,7 @@ class Target:
         self._copied: dict[int, Stream] = {}
         self._reencoded: dict[int, Reencoder] = {}
         self._lost_packets: dict[int, int] = {}
+        self._path = path
         self._container = self._open(path)
         self._format = self._container.format.name
         self._options = encoder_options(encoder, self._format, crf, preset)
@@ -116,7 +134,8 @@ class Target:
             # The offset of the first frame is stored in ticks of the movie, which are milliseconds by
             # default.
             options["movie_timescale"] = str(_fine_timescale(self._source.time_base))
-            if any(not _standard_in_mp4(key) for key in _kept(self._source.container.metadata)):
+            standard = _MOV_TAGS if path.suffix.lower() == ".mov" else _MP4_TAGS
+            if {key.lower() for key in _kept(self._source.container.metadata)} - standard:
                 options["movflags"] = "use_metadata_tags"
         if path.suffix.lower() in (".ts", ".mts", ".m2ts"):
             options["mpegts_copyts"] = "1"
@@ -332,6 +351,8 @@ class Target:
             self._container.close()
         except FFmpegError as error:
             raise OutputError(f"writing failed: {reason(error)}") from error
+        with suppress(FFmpegError, OSError, ValueError):
+            self._check_description()
         for index, count in self._lost_packets.items():
             stream = self._source.container.streams[index]
             self.warnings.append(f"{count} packets of {_describe(stream)} do not fit and are left out")
@@ -341,6 +362,29 @@ class Target:
                 f"{self._format} cannot hold pauses: {_describe(stream)} ends {float(pause_s):.1f} s too early; "
                 "choose .mp4 or .mkv"
             )
+
+    def _check_description(self) -> None:
+        """Name what describes the source and does not come back from the written file."""
+        source, lost = self._source.container, []
+        kept = {self._source.video.index: self._video, **self._copied}
+        kept |= {index: other.stream for index, other in self._reencoded.items()}
+        with av.open(f"file:{self._path}", "r", metadata_errors="surrogateescape") as written:
+            if source.chapters() and not written.chapters():
+                lost.append("the chapters")
+            tags = {key.lower() for key in written.metadata}
+            if missing := [key for key in _kept(source.metadata) if key.lower() not in tags]:
+                lost.append(f"the tags {' '.join(missing)}")
+            for index, copy in kept.items():
+                stream = source.streams[index]
+                there = copy.index < len(written.streams)
+                tags = set(_titled(written.streams[copy.index].metadata)) if there else set()
+                lost += [
+                    f"the {key} of {stream.type} stream #{index}"
+                    for key, value in _titled(stream.metadata).items()
+                    if key in ("language", "title") and value != "und" and key not in tags
+                ]
+        if lost:
+            self.warnings.append(f"{self._format} cannot hold {', '.join(lost)}; .mkv can")
 
     def discard(self) -> None:
         """Close without caring for the result."""
@@ -371,6 +415,8 @@ def _fits(format: str, stream: Stream) -> bool:
     codec = _codec(stream)
     if stream.type == "attachment" and format != "matroska":
         return False
+    if stream.disposition & Disposition.attached_pic and format in _NO_COVERS:
+        return False
     if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
         return False  # the muxer takes anything, and no player knows what it is
     try:
@@ -395,10 +441,6 @@ def _titled(tags: dict[str, str]) -> dict[str, str]:
     kept = _kept(tags)
     name = kept.pop("name", kept.pop("NAME", None))
     return kept if name is None else {"title": name, **kept}
-
-
-def _standard_in_mp4(key: str) -> bool:
-    return key.lower() in _MP4_TAGS
 
 
 def _fine_timescale(time_base: Fraction) -> int:
