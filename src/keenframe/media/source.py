@@ -4,6 +4,7 @@ they are."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
@@ -91,9 +92,13 @@ class Source:
 
     def _measured_rate(self) -> Fraction:
         """Whole frames per second by the times of the first packets."""
-        with self._open() as again:
-            packets = islice(again.demux(again.streams[self.video.index]), _MEASURED_PACKETS)
-            times = [packet.pts for packet in packets if packet.pts is not None]
+        times: list[int] = []
+        with (
+            suppress(FFmpegError, OSError),
+            self._open() as again,
+        ):  # damage is for the real reading to report
+            packets = again.demux(again.streams[self.video.index])
+            times += (packet.pts for packet in islice(packets, _MEASURED_PACKETS) if packet.pts is not None)
         if len(times) < 2 or max(times) == min(times):
             return _ASSUMED_RATE
         span_s = (max(times) - min(times)) * self.time_base

@@ -417,6 +417,8 @@ def _fits(format: str, stream: Stream) -> bool:
         return False
     if stream.disposition & Disposition.attached_pic and format in _NO_COVERS:
         return False
+    if format == _NO_TIMESTAMPS and stream.type == "video" and codec in ("h264", "hevc"):
+        return False  # the muxer fails over packets as other containers pack them, and over reordered frames
     if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
         return False  # the muxer takes anything, and no player knows what it is
     try:
