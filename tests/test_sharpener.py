@@ -232,6 +232,9 @@ def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None
     # So many would take the computer down, not serve it.
     with pytest.raises(InputError, match="threads is 9999; expected 1 to"):
         Sharpener(identity_model, threads=9999)
+    for arguments in ({"model": None}, {"engine": None}, {"threads": "2"}, {"threads": 1.5}):
+        with pytest.raises(InputError, match=f"{next(iter(arguments))} is .*; expected a "):
+            Sharpener(**{"model": identity_model, **arguments})
     with pytest.raises(EngineError, match="available: "):
         Sharpener(identity_model, "onnxruntime:cuda2")
     with pytest.raises(ModelError, match="no model 'keem'"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar, overload
@@ -56,6 +57,7 @@ class Sharpener:
     """
 
     def __init__(self, model: str | Path = "keen", engine: str = "auto", threads: int | None = None) -> None:
+        _check_types(model, engine, threads)
         most = 4 * (os.cpu_count() or 1)  # more than one for each is slower; hundreds take the computer down
         if threads is not None and not 1 <= threads <= most:
             raise InputError(
@@ -278,6 +280,17 @@ def unfold_blocks(blocks: Plane, out: Plane, window: Window, scale: int) -> None
 
 def _runs_on_cpu(engine: str) -> bool:
     return engine.lower() in ("auto", "native", "openvino", "openvino:cpu", "onnxruntime", "onnxruntime:cpu")
+
+
+def _check_types(model: object, engine: object, threads: object) -> None:
+    """InputError for arguments of a Sharpener that are of another type."""
+    for name, value, kinds, expected in (
+        ("model", model, (str, Path), "a name or a Path"),
+        ("engine", engine, (str,), "a name"),
+        ("threads", threads, (Integral, type(None)), "a whole number or None"),
+    ):
+        if not isinstance(value, kinds):
+            raise InputError(f"{name} is {value!r}; expected {expected}")
 
 
 def check_strength(strength: float) -> float:

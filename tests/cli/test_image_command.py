@@ -63,6 +63,20 @@ def test_second_run_refuses_and_overwrites_on_request(tmp_path: Path, options: l
     assert keenframe("image", tmp_path / "in", "-o", tmp_path / "out", "--overwrite", *options).code == 0
 
 
+def test_each_message_says_which_file_it_is_about(tmp_path: Path, options: list[object]) -> None:
+    Image.fromarray(picture(8, 8)).save(tmp_path / "tiny.png")
+    views = [Image.fromarray(picture(40, 60, seed)) for seed in range(2)]
+    views[0].save(tmp_path / "views.jpg", "MPO", save_all=True, append_images=views[1:])
+    save(tmp_path / "a.png")
+    done = keenframe("image", tmp_path, "-o", tmp_path / "out", *options)
+    warning, error = done.err.splitlines()
+    assert done.code == 1 and "16 to" in error and f"'{tmp_path / 'tiny.png'}'" in error
+    assert warning == (
+        f"keenframe: warning: '{tmp_path / 'views.jpg'}': "
+        "the first of 2 pictures is sharpened, the others are left out"
+    )
+
+
 def test_output_folder_within_the_input_is_not_read_again(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     save(tmp_path / "out/a.png")

@@ -163,6 +163,33 @@ def test_deep_gray(tmp_path: Path, same: Sharpener, name: str) -> None:
     assert after.mode.startswith("I;16") and np.array_equal(np.asarray(after), pixels)
 
 
+def gray_tiff(rows: list[bytes], width: int, bits: int, photometric: int) -> bytes:
+    """A TIFF of one strip of uncompressed gray samples."""
+    pixels = b"".join(rows)
+    tags = {256: width, 257: len(rows), 258: bits, 259: 1, 262: photometric, 277: 1, 278: len(rows)}
+    tags |= {273: 8 + 2 + 12 * 9 + 4, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
+
+
+@pytest.mark.parametrize(("bits", "photometric"), [(12, 1), (16, 0)])
+def test_deep_gray_tiff_keeps_black_and_white(
+    tmp_path: Path, same: Sharpener, bits: int, photometric: int
+) -> None:
+    peak = (1 << bits) - 1
+    stored = np.random.default_rng(1).integers(0, peak + 1, (40, 60))
+    stored[0, :2] = 0, peak
+    if bits == 16:
+        rows = [row.astype("<u2").tobytes() for row in stored]
+    else:
+        packed = ["".join(f"{sample:0{bits}b}" for sample in row) for row in stored]
+        rows = [int(row, 2).to_bytes(len(row) // 8, "big") for row in packed]
+    (tmp_path / "a.tiff").write_bytes(gray_tiff(rows, 60, bits, photometric))
+    after = np.asarray(run(tmp_path / "a.tiff", "b.tiff", same)).astype(float)
+    shown = stored / peak if photometric else 1 - stored / peak
+    assert np.abs(after - shown * 65535).max() <= 0.5
+
+
 def test_enlarging_model(tmp_path: Path, double: Sharpener) -> None:
     source = save(tmp_path / "a.jpg", exif=exif(6), dpi=(72, 72), icc_profile=PROFILE)
     after = run(source, "b.jpg", double)
@@ -173,6 +200,20 @@ def test_enlarging_model(tmp_path: Path, double: Sharpener) -> None:
     see_through = save(tmp_path / "c.png", "RGBA")
     assert run(see_through, "d.png", double).size == (120, 80)
     assert run(see_through, "e.png", double, compare=True).size == (244, 80)
+
+
+def test_lossless_webp_stays_lossless_behind_a_profile(tmp_path: Path, same: Sharpener) -> None:
+    source = save(tmp_path / "a.webp", lossless=True, icc_profile=PROFILE)
+    assert np.array_equal(np.asarray(run(source, "b.webp", same)), np.asarray(Image.open(source)))
+    lossy = save(tmp_path / "c.webp", icc_profile=PROFILE)
+    run(lossy, "d.webp", same)
+    assert b"VP8L" not in (tmp_path / "d.webp").read_bytes()
+
+
+def test_tiff_without_a_resolution_gets_none(tmp_path: Path, same: Sharpener) -> None:
+    source = save(tmp_path / "a.tiff")
+    assert "dpi" not in run(source, "b.png", same).info
+    assert 282 not in run(source, "b.tiff", same).tag_v2  # type: ignore[attr-defined]
 
 
 def test_other_format_by_suffix(tmp_path: Path, sharp: Sharpener) -> None:
@@ -216,6 +257,10 @@ def deep_tiff() -> bytes:
     return buffer.getvalue()
 
 
+def hdr(transfer: int) -> bytes:
+    return png.with_chunks(encoded("PNG"), [(b"cICP", bytes([9, transfer, 0, 1]))])
+
+
 BAD: dict[str, tuple[str, Any, str]] = {
     "empty": ("a.png", lambda: b"", "empty"),
     "text": ("a.jpg", lambda: b"this is no picture" * 20, "not an image"),
@@ -232,6 +277,8 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "deep colour tiff": ("a.tiff", deep_tiff, "16-bit"),
     "float": ("a.tiff", lambda: encoded("TIFF", "F"), "floating point"),
     "gif in disguise": ("a.png", lambda: encoded("GIF", "P"), "not an image"),
+    "pq": ("a.png", lambda: hdr(16), "HDR, PQ"),
+    "hlg": ("a.png", lambda: hdr(18), "HDR, HLG"),
     "tiny": ("a.png", lambda: save_tiny(), "16 to"),
 }
 

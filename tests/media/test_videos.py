@@ -149,6 +149,19 @@ def test_full_range_values_are_not_squeezed(tmp_path: Path, same: Sharpener) -> 
     assert np.array_equal(look(path).luma(3), look(clip).luma(3))
 
 
+@pytest.mark.parametrize(
+    ("codec", "target"), [("h264", "b.mp4"), ("hevc", "b.mkv"), ("vp9", "b.webm"), ("ffv1", "b.mkv")]
+)
+@pytest.mark.parametrize("range", [0, 2])
+def test_gray_keeps_its_contrast(
+    tmp_path: Path, same: Sharpener, codec: str, target: str, range: int
+) -> None:
+    clip = make(tmp_path / "a.mkv", Clip(codec="ffv1", pix_fmt="gray", tags=(range, 2, 2, 2)))
+    path, _ = run(clip, target, same, codec=codec)
+    shown = [look(p).frames[3].to_ndarray(format="rgb24").astype(int) for p in (path, clip)]
+    assert np.abs(shown[0] - shown[1]).mean() < 3
+
+
 @pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
 def test_pixel_shape_survives(tmp_path: Path, same: Sharpener, target: str) -> None:
     clip = make(tmp_path / "a.mp4", Clip(pixel_shape=Fraction(12, 11)))
@@ -216,6 +229,19 @@ def test_split_view(tmp_path: Path, sharp: Sharpener) -> None:
     assert np.array_equal(both[:, :32], before[:, :32])
     assert (both[:, 32:34] == 235).all()
     assert np.array_equal(both[:, 34:], after[:, 34:])
+
+
+@pytest.mark.parametrize(("rotation", "line"), [(90, 0), (180, -2), (-90, -2)])
+def test_split_view_of_a_rotated_video(tmp_path: Path, sharp: Sharpener, rotation: int, line: int) -> None:
+    clip = make(tmp_path / "a.mp4", Clip(rotation=rotation))
+    whole, _ = run(clip, "whole.mkv", sharp, codec="ffv1")
+    split, _ = run(clip, "split.mkv", sharp, codec="ffv1", compare=True)
+    assert look(split).frames[0].rotation % 360 == rotation % 360
+    before, after, both = (np.rot90(look(p).luma(4), rotation // 90) for p in (clip, whole, split))
+    at = both.shape[1] // 2 + line
+    assert np.array_equal(both[:, :at], before[:, :at])
+    assert (both[:, at : at + 2] == 235).all()
+    assert np.array_equal(both[:, at + 2 :], after[:, at + 2 :])
 
 
 def test_enlarging_model_and_its_split_view(tmp_path: Path, double: Sharpener) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from keenframe.cli import stop
-from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, items_bar, open_sharpener
+from keenframe.cli.options import Engine, Model, Overwrite, Strength, Threads, items_bar, open_sharpener, warn
 
 
 def image(
@@ -35,6 +35,7 @@ def image(
     from keenframe.media.images import sharpen_image
 
     jobs, failed = plan(inputs, output)
+    losses = []
     written, found = 0, len(jobs) + len(failed)
     if jobs:
         sharpener = open_sharpener(model, engine, threads)
@@ -45,18 +46,26 @@ def image(
                 progress.update(task, description=source.name)
                 try:
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    sharpen_image(
+                    lost = sharpen_image(
                         source, target, sharpener, strength=strength, compare=compare, overwrite=overwrite
                     )
+                    losses += [_about(source, loss) for loss in lost]
                     written += 1
                 except KeenframeError as error:
-                    failed.append(str(error))
+                    failed.append(_about(source, str(error)))
                 except OSError as error:
                     failed.append(f"the folder '{target.parent}' could not be made: {reason(error)}")
                 progress.advance(task)
+    for message in losses:
+        warn(message)
     for message in failed:
         print(f"keenframe: {message}", file=sys.stderr)
     if found > 1:
         print(f"{written} sharpened" + (f", {len(failed)} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)
+
+
+def _about(source: Path, message: str) -> str:
+    """`message`, which of many files it is about."""
+    return message if str(source) in message else f"'{source}': {message}"

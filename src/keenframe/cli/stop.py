@@ -1,4 +1,4 @@
-"""Ctrl-C and termination, noticed even where Python would swallow the exception.
+"""Ctrl-C, termination and a closed terminal, noticed even where Python would swallow the exception.
 
 A signal handler's exception is lost when it happens to strike inside a destructor or a weak reference's
 callback. So the signal is remembered as well, and long work asks for it.
@@ -14,11 +14,14 @@ _seen: int | None = None
 
 
 def install() -> None:
-    """Take over SIGINT and SIGTERM."""
+    """Take over SIGINT, SIGTERM and SIGHUP."""
     global _seen
     _seen = None
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
+    # Windows has none, and under nohup it stays ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _stop)
 
 
 def check() -> None:

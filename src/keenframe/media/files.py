@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ def check_input(path: Path) -> None:
     """InputError unless `path` is an existing, readable, non-empty file."""
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; expected a file")
+    if path.is_fifo():
+        raise InputError(f"'{path}' is a pipe; expected a file, which can be read more than once")
     if not path.exists():
         raise InputError(f"'{path}' does not exist")
     if not os.access(path, os.R_OK):
@@ -35,29 +38,42 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputError(f"'{path}' is a folder; expected a file name to write")
     if path.exists() and not overwrite:
         raise OutputError(f"'{path}' exists already — choose another name or pass --overwrite")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder '{path.parent}' does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder '{path.parent}' cannot be written: permission denied")
+    folder = _behind_link(path).parent
+    if not folder.is_dir():
+        raise OutputError(f"the folder '{folder}' does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder '{folder}' cannot be written: permission denied")
 
 
 @contextmanager
 def whole_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not.
 
-    The suffix is kept, so writers that go by it still work. OutputError when the file may not or cannot be
-    written.
+    The suffix is kept, so writers that go by it still work. A file that is replaced passes its permissions on,
+    and a link stays a link to it. OutputError when the file may not or cannot be written.
     """
     check_output(path, overwrite)
-    part = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.part{path.suffix}")
+    real = _behind_link(path)
+    # A name may have 255 bytes, which are fewer characters.
+    stem = os.fsencode(real.stem)[:80].decode(errors="ignore")
+    part = real.with_name(f".{stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
+        mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else None
+        if mode is not None:
+            part.touch(0o600)  # what is private must be so while it is written, too
         yield part
-        part.replace(path)
+        if mode is not None:
+            part.chmod(mode)
+        part.replace(real)
     except OSError as error:
         raise OutputError(f"'{path}' could not be written: {reason(error)}") from error
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+def _behind_link(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
 
 
 def write_text(path: Path, text: str, overwrite: bool = True) -> None:

@@ -41,13 +41,14 @@ def sharpen_image(
     strength: float = 1.0,
     compare: bool = False,
     overwrite: bool = False,
-) -> None:
+) -> list[str]:
     """Sharpen one image file into another; the suffix of `target` sets its format.
 
     Alpha, EXIF, ICC profile, XMP, resolution, PNG texts, JPEG subsampling and TIFF compression are kept.
     16-bit gray and 16-bit PNG stay 16-bit. compare: before and after side by side, turned upright. `target`
-    may be `source` with `overwrite`; it is replaced at once when the result is complete. InputError for
-    anything that is not one still RGB or gray picture; OutputError when it cannot be written.
+    may be `source` with `overwrite`; it is replaced at once when the result is complete. Returns what is left
+    out, in words. InputError for anything that is not one still RGB or gray picture; OutputError when it
+    cannot be written.
     """
     format = FORMAT_OF_SUFFIX.get(target.suffix.lower())
     if format is None:
@@ -62,6 +63,7 @@ def sharpen_image(
         alpha = before.alpha if before.alpha is None else resized_like(before.alpha, colour)
         after = replace(before, colour=colour, alpha=alpha)
         write_picture(part, _compared(before, after) if compare else after, format)
+    return before.losses
 
 
 def _check_fit(picture: Picture, format: str, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,10 +25,12 @@ from PIL import (
 from keenframe.errors import InputError
 from keenframe.media import png
 from keenframe.media.files import check_input
+from keenframe.media.source import HDR_TRANSFER
 
 _QUALITY = 95
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB")
 _KEPT_TIFF_COMPRESSION = {"raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
+_WHITE_IS_ZERO = 0
 _MODES_8_BIT = {"L", "RGB", "RGBA", "LA", "P", "PA", "1", "YCbCr", "RGBX"}
 _ADVICE = {
     "CMYK": "it is made for print; convert it to RGB with its colour profile first",
@@ -47,7 +50,7 @@ class Picture:
     colour: (H, W, 3) RGB or (H, W) gray; uint8 or uint16. alpha: (H, W) of the same dtype, or None. format:
     Pillow's name of the file format it came from. exif: None when there is none. exif_bytes: that block as
     stored; None when it does not hold any more. chunks: of a PNG file, all that describe the picture.
-    saving: further options of Pillow's `save`.
+    saving: further options of Pillow's `save`. losses: what else the file holds, in words.
     """
 
     colour: Pixels
@@ -57,6 +60,7 @@ class Picture:
     exif_bytes: bytes | None = None
     chunks: list[png.Chunk] = field(default_factory=list)
     saving: dict[str, Any] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
     @property
     def orientation(self) -> int:
@@ -78,6 +82,11 @@ def read_picture(path: Path) -> Picture:
     check_input(path)
     with clear_errors(path), Image.open(path, formats=_FORMATS) as image:
         _check_kind(path, image)
+        chunks = png.read_chunks(path) if image.format == "PNG" else []
+        if (hdr := HDR_TRANSFER.get(png.transfer(chunks))) is not None:
+            raise InputError(
+                f"'{path}' is HDR, {hdr}; expected standard dynamic range: tone-map it to sRGB first"
+            )
         deep = image.format == "PNG" and png.is_deep(path)
         if deep:
             colour, alpha = png.read_deep(path)
@@ -91,20 +100,32 @@ def read_picture(path: Path) -> Picture:
             image.format or "",
             exif if len(exif) else None,
             image.info.get("exif"),
-            png.read_chunks(path) if image.format == "PNG" else [],
+            chunks,
             _saving(path, image),
+            _losses(image),
         )
 
 
 def _pixels(image: Image.Image) -> tuple[Pixels, Pixels | None]:
     """Colour and alpha of a picture that Pillow decodes whole."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16), None
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
+        return _deep_gray(image), None
     gray = image.mode in ("1", "L", "LA")
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         pixels = np.asarray(image.convert("LA" if gray else "RGBA"))
         return pixels[..., 0] if gray else pixels[..., :3], pixels[..., -1]
     return np.asarray(image.convert("L" if gray else "RGB")), None
+
+
+def _deep_gray(image: TiffImagePlugin.TiffImageFile) -> Pixels:
+    """Gray of more than 8 bits, which Pillow gives as stored: with black at 0 and white at 65535."""
+    samples = np.asarray(image).astype(np.uint32)
+    (bits,) = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
+    peak = (1 << bits) - 1
+    if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+        samples = peak - samples
+    spread: Pixels = ((samples * 65535 + peak // 2) // peak).astype(np.uint16)
+    return spread
 
 
 def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
@@ -126,6 +147,12 @@ def _check_kind(path: Path, image: ImageFile.ImageFile) -> None:
             )
 
 
+def _losses(image: ImageFile.ImageFile) -> list[str]:
+    """Of the pictures in an MPO, a JPEG with a second view or a gain map behind it, one is read."""
+    more = getattr(image, "n_frames", 1) - 1
+    return [f"the first of {more + 1} pictures is sharpened, the others are left out"] if more else []
+
+
 def _saving(path: Path, image: ImageFile.ImageFile) -> dict[str, Any]:
     """What Pillow's `save` is to be told, whatever the format."""
     kept = {key: image.info[key] for key in ("icc_profile", "dpi", "comment", "xmp") if image.info.get(key)}
@@ -134,10 +161,23 @@ def _saving(path: Path, image: ImageFile.ImageFile) -> dict[str, Any]:
         kept["progressive"] = bool(image.info.get("progressive"))
     if image.format == "TIFF" and image.info.get("compression") in _KEPT_TIFF_COMPRESSION:
         kept["compression"] = image.info["compression"]
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and TiffImagePlugin.X_RESOLUTION not in image.tag_v2:
+        kept.pop("dpi", None)  # Pillow says 1 dot per inch where the file says nothing
     if image.format == "WEBP":
-        with path.open("rb") as file:
-            kept["lossless"] = b"VP8L" in file.read(64)
+        kept["lossless"] = _is_lossless_webp(path)
     return kept
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether the pixels are in a VP8L chunk; a profile, as long as it likes, may come before it."""
+    with path.open("rb") as file:
+        file.seek(len("RIFF....WEBP"))
+        while len(head := file.read(8)) == 8:
+            kind, size = struct.unpack("<4sI", head)
+            if kind in (b"VP8L", b"VP8 "):
+                return bool(kind == b"VP8L")
+            file.seek(size + size % 2, io.SEEK_CUR)
+    return False
 
 
 def write_picture(path: Path, picture: Picture, format: str) -> None:
@@ -232,6 +272,7 @@ def _tiff_exif(exif: Image.Exif) -> Image.Exif:
         *(TiffImagePlugin.JPEGTABLES, TiffImagePlugin.YCBCRSUBSAMPLING, TiffImagePlugin.REFERENCEBLACKWHITE),
         *(TiffImagePlugin.FILLORDER, TiffImagePlugin.ICCPROFILE, TiffImagePlugin.X_RESOLUTION),
         *(TiffImagePlugin.Y_RESOLUTION, TiffImagePlugin.RESOLUTION_UNIT, TiffImagePlugin.XMP),
+        *(ExifTags.Base.MinSampleValue, ExifTags.Base.MaxSampleValue),
     }
     copy = _copied(exif)
     for tag in storage & set(copy):

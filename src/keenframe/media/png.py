@@ -46,6 +46,11 @@ def read_chunks(path: Path) -> list[Chunk]:
         raise InputError(f"'{path}' is damaged or cut short: {error}") from error
 
 
+def transfer(chunks: list[Chunk]) -> int:
+    """The code point of the transfer function that a cICP chunk names; 2, unspecified, when there is none."""
+    return next((body[1] for kind, body in chunks if kind == b"cICP" and len(body) == 4), 2)
+
+
 def read_deep(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:
     """(H, W) or (H, W, 3) uint16 colour and (H, W) uint16 alpha or None. InputError when broken."""
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
+from av.audio.layout import AudioLayout
 from av.audio.resampler import AudioResampler
 from av.container import OutputContainer
 from av.error import FFmpegError
@@ -28,9 +30,13 @@ _TEXT_CODECS = {"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"}
 
 
 class Reencoder(ABC):
-    """Packets of one input stream in, packets of one output stream out."""
+    """Packets of one input stream in, packets of one output stream out.
+
+    kind: the output's codec, and its channels where they are others.
+    """
 
     stream: Stream
+    kind: str
 
     @abstractmethod
     def feed(self, packet: Packet[Any] | None) -> list[Packet[Any]]:
@@ -56,9 +62,9 @@ class _Sound(Reencoder):
     def __init__(self, container: OutputContainer, source: Any, codec: str) -> None:
         self._source = source
         rate = _OPUS_RATE if codec == "libopus" else source.rate
-        # A trial first: a stream, once added, cannot be taken back.
-        open_sound_encoder(codec, rate, source.layout.name)
-        self.stream: Any = container.add_stream(codec, rate=rate, layout=source.layout.name)
+        layout = _layout(codec, rate, source.layout)
+        self.kind = codec if layout == source.layout.name else f"{codec}, {layout}"
+        self.stream: Any = container.add_stream(codec, rate=rate, layout=layout)
         self.stream.codec_context.open()
         context: Any = self.stream.codec_context
         self._resampler = AudioResampler(context.format, context.layout, rate, context.frame_size or None)
@@ -76,7 +82,7 @@ class _Sound(Reencoder):
 
 class _Text(Reencoder):
     def __init__(self, container: OutputContainer, source: Any, codec: str) -> None:
-        self._source = source
+        self._source, self.kind = source, codec
         self.stream: Any = container.add_stream(codec)
         self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, 1000)
         source.codec_context.open(strict=False)
@@ -101,6 +107,17 @@ class _Text(Reencoder):
             out.duration = length_ms
             made.append(out)
         return made
+
+
+def _layout(codec: str, rate: int, source: Any) -> str:
+    """The layout nearest to the AudioLayout `source` that the encoder takes; FFmpegError when there is none."""
+    # A trial for each: a stream, once added, cannot be taken back. "6c" is FFmpeg's usual layout of six channels.
+    for layout in (source.name, AudioLayout(f"{source.nb_channels}c").name):
+        with suppress(FFmpegError, ValueError):
+            open_sound_encoder(codec, rate, layout)
+            return layout
+    open_sound_encoder(codec, rate, "stereo")
+    return "stereo"
 
 
 def open_sound_encoder(codec: str, rate: int, layout: str) -> None:

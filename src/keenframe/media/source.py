@@ -4,12 +4,15 @@ they are."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
@@ -19,10 +22,15 @@ from av.video.stream import VideoStream
 from keenframe.errors import InputError
 from keenframe.media.files import check_input, reason
 
-_HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+# Code points of ITU-T H.273, which videos and PNG files share.
+HDR_TRANSFER = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
 _DECODER_THREADS = 4
 # A demuxer that reads any text as a picture of a terminal, and those that read single pictures.
 _NO_VIDEO_FORMATS = ("tty", "image2", "_pipe")
+# Above it, a rate that the header states or FFmpeg guesses is measured.
+_PLAUSIBLE_RATE = 240
+_MEASURED_PACKETS = 120
+_ASSUMED_RATE = Fraction(30)
 # How much earlier than announced a Matroska file may end: muxers round, and streams end unevenly.
 _SHORT_S = 0.5
 
@@ -58,7 +66,7 @@ class Source:
         self.path, self._demuxer = path, demuxer
         self.faults = Faults()
         try:
-            self.container = av.open(f"file:{path}", "r", format=demuxer, metadata_errors="surrogateescape")
+            self.container = self._open()
         except (FFmpegError, OSError, ValueError) as error:
             raise InputError(f"'{path}' is not a video that can be read: {reason(error)}") from error
         try:
@@ -70,11 +78,31 @@ class Source:
         context.thread_type = "AUTO"
         context.thread_count = _DECODER_THREADS
         self.time_base = Fraction(self.video.time_base or Fraction(1, 1000))
-        self.frame_rate = Fraction(self.video.guessed_rate or self.video.average_rate or 25)
+        # What the container's times can tell apart; of a browser's recording no more than that is known.
+        self.finest_rate = Fraction(self.video.guessed_rate or self.video.average_rate or 25)
+        plausible = self.finest_rate <= _PLAUSIBLE_RATE
+        self.frame_rate = self.finest_rate if plausible else self._measured_rate()
         self._packets = 0
         self._looked_deeper = False
         self._last_pts: int | None = None
-        self._end_s = 0.0
+        self._end_s = self._video_end_s = 0.0
+
+    def _open(self) -> InputContainer:
+        return av.open(f"file:{self.path}", "r", format=self._demuxer, metadata_errors="surrogateescape")
+
+    def _measured_rate(self) -> Fraction:
+        """Whole frames per second by the times of the first packets."""
+        times: list[int] = []
+        with (
+            suppress(FFmpegError, OSError),
+            self._open() as again,
+        ):  # damage is for the real reading to report
+            packets = again.demux(again.streams[self.video.index])
+            times += (packet.pts for packet in islice(packets, _MEASURED_PACKETS) if packet.pts is not None)
+        if len(times) < 2 or max(times) == min(times):
+            return _ASSUMED_RATE
+        span_s = (max(times) - min(times)) * self.time_base
+        return Fraction(max(1, round((len(times) - 1) / span_s)))
 
     def _main_video(self) -> VideoStream:
         name = self.container.format.name
@@ -152,7 +180,7 @@ class Source:
                 f"'{self.path}' is interlaced; expected progressive frames — deinterlace it first, "
                 "for example with: ffmpeg -i IN -vf bwdif -crf 12 OUT"
             )
-        transfer = _HDR_TRANSFER.get(int(frame.color_trc))
+        transfer = HDR_TRANSFER.get(int(frame.color_trc))
         # Asking for side data ties a frame into a reference cycle, 3 MB until the next collection: only once.
         if transfer is None and not self._looked_deeper and "DOVI_METADATA" in frame.side_data:
             transfer = "Dolby Vision"
@@ -178,17 +206,23 @@ class Source:
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self._end_s = max(self._end_s, end)
+            if packet.stream is self.video:
+                self._video_end_s = max(self._video_end_s, end)
 
     def _check_length(self) -> None:
         """Note in `faults` when the file holds less than its header promises."""
-        if self._packets < self.video.frames:
-            self.faults.messages.append(f"the file ends after {self._packets} of {self.video.frames} frames")
+        video = self.video
+        if self._packets < video.frames and video.duration is not None:
+            # No damage in itself: MP4 counts what its edit list leaves out, AVI its empty chunks.
+            end_s = self._video_end_s
+            promised_s = float(((video.start_time or 0) + video.duration) * self.time_base)
+            slack_s = float(1 / self.frame_rate / 2)
         elif "matroska" in self.container.format.name and self.container.duration:
-            duration_s = self.container.duration / av.time_base
-            if self._end_s < duration_s - _SHORT_S:
-                self.faults.messages.append(
-                    f"the file ends after {self._end_s:.1f} of {duration_s:.1f} seconds"
-                )
+            end_s, promised_s, slack_s = self._end_s, self.container.duration / av.time_base, _SHORT_S
+        else:
+            return
+        if end_s < promised_s - slack_s:
+            self.faults.messages.append(f"the file ends after {end_s:.1f} of {promised_s:.1f} seconds")
 
     def reopened(self) -> Source:
         """The same file from its beginning; this one is closed. InputError when it is there no longer."""
@@ -201,6 +235,14 @@ class Source:
     def close(self) -> None:
         """Close the file."""
         self.container.close()
+
+
+def display_matrix(frame: VideoFrame) -> bytes | None:
+    """Nine 32-bit numbers that say how `frame` is turned for display; None where it is shown as it is."""
+    # Asking for side data ties a frame into a reference cycle: only for the first one.
+    side_data: Any = frame.side_data
+    matrix = side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
 
 
 def _codec(stream: Stream) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 
 from keenframe.errors import InputError, OutputError
@@ -22,15 +22,25 @@ from keenframe.media.encoders import Encoder, encoder_options
 from keenframe.media.files import reason
 from keenframe.media.reencode import Reencoder, reencoder
 from keenframe.media.scheduling import ordinary_scheduling
-from keenframe.media.source import Source
+from keenframe.media.source import Source, display_matrix
 
 _ENCODER_THREADS = 8
 # Bytes of sound and subtitles that may wait for the first frame, by which the file is set up.
 _WAITING_MAX = 256 << 20
-# Tags that describe the old file's bytes, or that every muxer writes anew.
-_STALE_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "rotate"}
-_STALE_PREFIXES = ("_statistics", "bps", "number_of_")
-# What the mp4 muxer stores without being asked to keep foreign keys.
+# Tags that describe the old file's bytes, or that every muxer writes anew; "software" is AVI's name for "encoder".
+_STALE_TAGS = {
+    "encoder",
+    "software",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "duration",
+    "rotate",
+}
+# The mp4 demuxer gives a location a second time, with a language behind its name.
+_STALE_PREFIXES = ("_statistics", "bps", "number_of_", "location-")
+# What the mp4 and mov muxers store without being asked to keep foreign keys: asked for those, they store all tags
+# in a way that most players do not look for.
 _MP4_TAGS = {
     *(
         "title",
@@ -56,12 +66,24 @@ _MP4_TAGS = {
         "disc",
         "tmpo",
     ),
+    *("season_number", "episode_sort", "media_type", "hd_video", "gapless_playback", "compilation"),
+    *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
+}
+_MOV_TAGS = {
+    *("title", "artist", "album", "date", "comment", "genre", "copyright", "make", "model"),
     *("creation_time", "language", "handler_name", "vendor_id", "timecode", "location"),
 }
 _MP4_FAMILY = {"mp4", "mov", "ipod", "3gp"}
 # Containers that can say "the first 23 ms of sound are not to be heard" and so hold times before zero.
 _HOLDS_NEGATIVE_TIMES = _MP4_FAMILY
 _NO_TIMESTAMPS = "avi"
+# A pause between two packets of sound that is no rounding of their times.
+_GAP_S = Fraction(1, 10)
+# Their muxers write a timecode track by the video's tag, and fail in the end where one is copied as well.
+_TIMECODE_FROM_TAG = {"mp4", "mov"}
+_ONE_FRAME_A_CHUNK = ("ac3", "aac")
+# Where a cover picture is dropped at the end, or becomes a video of one frame or unknown data.
+_NO_COVERS = {"mov", "avi", "mpegts"}
 _KNOWN_IN_TS = {
     "dvbsub",
     "dvb_subtitle",
@@ -71,7 +93,6 @@ _KNOWN_IN_TS = {
     "timed_id3",
     "scte_35",
 }
-_DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
 class Target:
@@ -93,11 +114,19 @@ class Target:
         self._copied: dict[int, Stream] = {}
         self._reencoded: dict[int, Reencoder] = {}
         self._lost_packets: dict[int, int] = {}
+        self._path = path
         self._container = self._open(path)
         self._format = self._container.format.name
         self._options = encoder_options(encoder, self._format, crf, preset)
         self._video: Any = None
         self._last_pts: int | None = None
+        self._held: list[Packet[Any]] = []
+        self._end_s = Fraction(0)
+        # Stored without times, sound starts at once; so all else must be counted from the first packet, too.
+        late_us = max(0, source.container.start_time or 0) if self._format == _NO_TIMESTAMPS else 0
+        self._start_s = Fraction(late_us, av.time_base)
+        self._sound_end_s: dict[int, Fraction] = {}
+        self._pauses_s: dict[int, Fraction] = {}
 
     def _open(self, path: Path) -> OutputContainer:
         options = {}
@@ -105,7 +134,8 @@ class Target:
             # The offset of the first frame is stored in ticks of the movie, which are milliseconds by
             # default.
             options["movie_timescale"] = str(_fine_timescale(self._source.time_base))
-            if any(not _standard_in_mp4(key) for key in _kept(self._source.container.metadata)):
+            standard = _MOV_TAGS if path.suffix.lower() == ".mov" else _MP4_TAGS
+            if {key.lower() for key in _kept(self._source.container.metadata)} - standard:
                 options["movflags"] = "use_metadata_tags"
         if path.suffix.lower() in (".ts", ".mts", ".m2ts"):
             options["mpegts_copyts"] = "1"
@@ -128,7 +158,8 @@ class Target:
                 self._start(item, original or item)
             self._fit_time(item)
             packets = self._video.encode(item)
-        self._mux(packets)
+        self._note_end(item)
+        self._mux_held(packets)
         self.frames += 1
 
     def _wait(self, packet: Packet[Any]) -> None:
@@ -144,7 +175,7 @@ class Target:
     def _start(self, frame: VideoFrame, original: VideoFrame) -> None:
         """Set up all streams by the first frame, then copy what came before it."""
         source = self._source
-        time_base = 1 / source.frame_rate if self._format == _NO_TIMESTAMPS else source.time_base
+        time_base = 1 / source.finest_rate if self._format == _NO_TIMESTAMPS else source.time_base
         try:
             stream: Any = self._container.add_stream(
                 self._encoder.library, rate=source.frame_rate, options=self._options
@@ -188,10 +219,9 @@ class Target:
 
     def _keep_shape(self, original: VideoFrame) -> None:
         """Carry over rotation and pixel shape."""
-        side_data: Any = original.side_data
-        matrix = side_data.get(_DISPLAY_MATRIX)
+        matrix = display_matrix(original)
         if matrix is not None:
-            self._video.set_display_matrix(np.frombuffer(bytes(matrix), "<i4").tolist())
+            self._video.set_display_matrix(np.frombuffer(matrix, "<i4").tolist())
             if self._format in ("avi", "mpegts", "flv"):
                 self.warnings.append(
                     f"{self._format} cannot hold the rotation; choose .mp4 or .mkv to keep it"
@@ -209,14 +239,18 @@ class Target:
             )
 
     def _add_copy(self, stream: Stream) -> None:
+        if self._format in _TIMECODE_FROM_TAG and stream.type == "data" and "timecode" in stream.metadata:
+            self._video.metadata.setdefault("timecode", stream.metadata["timecode"])
+            return
         if _fits(self._format, stream):
             copy = _add_like(self._container, stream)
             self._copied[stream.index] = copy
         elif (other := reencoder(self._container, stream)) is not None:
             copy = other.stream
             self._reencoded[stream.index] = other
-            codec = copy.codec_context.name
-            self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: encoded again as {codec}")
+            self.warnings.append(
+                f"{self._format} cannot hold {_describe(stream)}: encoded again as {other.kind}"
+            )
         else:
             self.warnings.append(f"{self._format} cannot hold {_describe(stream)}: it is left out")
             return
@@ -225,6 +259,8 @@ class Target:
 
     def _copy(self, packet: Packet[Any]) -> None:
         index = packet.stream_index
+        if self._format == _NO_TIMESTAMPS:
+            self._leave_times(packet)
         if index in self._reencoded:
             self._mux(self._reencoded[index].feed(packet))
         copy = self._copied.get(index)
@@ -232,7 +268,8 @@ class Target:
             return
         if packet.pts is None:
             packet.pts = packet.dts if packet.dts is not None else 0
-        if packet.dts is None:
+        # Of video the muxer works it out, which knows by how many frames they are reordered.
+        if packet.dts is None and packet.stream.type != "video":
             packet.dts = packet.pts
         if packet.is_discard and packet.pts < 0 and self._format not in _HOLDS_NEGATIVE_TIMES:
             return  # silence before the start that is never heard; kept, it would shift every stream
@@ -244,12 +281,29 @@ class Target:
         except (FFmpegError, ValueError):
             self._lost_packets[index] = self._lost_packets.get(index, 0) + 1
 
+    def _leave_times(self, packet: Packet[Any]) -> None:
+        """Count `packet`'s times from the start, and note the pauses in sound, which is stored without times."""
+        if packet.pts is None or packet.time_base is None:
+            return
+        start = round(self._start_s / packet.time_base)
+        packet.pts -= start
+        if packet.dts is not None:
+            packet.dts -= start
+        if packet.stream.type == "audio":
+            index, time_s = packet.stream_index, packet.pts * packet.time_base
+            pause_s = time_s - self._sound_end_s.get(index, 0)
+            if pause_s > _GAP_S:
+                self._pauses_s[index] = self._pauses_s.get(index, Fraction(0)) + pause_s
+            self._sound_end_s[index] = time_s + (packet.duration or 0) * packet.time_base
+
     def _fit_time(self, frame: VideoFrame) -> None:
         """Move the pts to the encoder's time base, exactly wherever the container stores times."""
         time_base = self._video.codec_context.time_base
-        if frame.time_base == time_base or frame.pts is None or frame.time_base is None:
+        if frame.pts is None or frame.time_base is None:
             return
-        time_s = frame.pts * frame.time_base
+        if frame.time_base == time_base and not self._start_s:
+            return
+        time_s = frame.pts * frame.time_base - self._start_s
         frame.pts, frame.time_base, frame.duration = round(time_s / time_base), time_base, 1
         if self._last_pts is not None and frame.pts <= self._last_pts:
             raise OutputError(
@@ -262,6 +316,22 @@ class Target:
                 self.warnings.append(note)
         self._last_pts = frame.pts
 
+    def _note_end(self, frame: VideoFrame) -> None:
+        if frame.pts is not None and frame.time_base is not None:
+            self._end_s = max(self._end_s, (frame.pts + frame.duration) * frame.time_base)
+
+    def _let_end(self, packet: Packet[Any]) -> None:
+        """Let `packet`, the last one stored, last to the end of the last frame shown, which may be another one."""
+        if packet.pts is not None and packet.time_base is not None:
+            packet.dts = packet.pts  # later than it need be: in MP4 a packet's length counts from here
+            packet.duration = max(packet.duration or 0, round(self._end_s / packet.time_base) - packet.pts)
+
+    def _mux_held(self, packets: list[Packet[Any]]) -> None:
+        """Write packets of the video, but keep the last one until more of them come."""
+        self._held += packets
+        self._mux(self._held[:-1])
+        del self._held[:-1]
+
     def _mux(self, packets: list[Packet[Any]]) -> None:
         try:
             self._container.mux(packets)
@@ -272,14 +342,49 @@ class Target:
         """Write what the encoder still holds and the file's index. OutputError when that fails."""
         for reencoded in self._reencoded.values():
             self._mux(reencoded.feed(None))
-        self._mux(self._video.encode(None))
+        self._mux_held(self._video.encode(None))
+        for last in self._held:
+            if self._format in _MP4_FAMILY:
+                self._let_end(last)
+            self._mux([last])
         try:
             self._container.close()
         except FFmpegError as error:
             raise OutputError(f"writing failed: {reason(error)}") from error
+        with suppress(FFmpegError, OSError, ValueError):
+            self._check_description()
         for index, count in self._lost_packets.items():
             stream = self._source.container.streams[index]
             self.warnings.append(f"{count} packets of {_describe(stream)} do not fit and are left out")
+        for index, pause_s in self._pauses_s.items():
+            stream = self._source.container.streams[index]
+            self.warnings.append(
+                f"{self._format} cannot hold pauses: {_describe(stream)} ends {float(pause_s):.1f} s too early; "
+                "choose .mp4 or .mkv"
+            )
+
+    def _check_description(self) -> None:
+        """Name what describes the source and does not come back from the written file."""
+        source, lost = self._source.container, []
+        kept = {self._source.video.index: self._video, **self._copied}
+        kept |= {index: other.stream for index, other in self._reencoded.items()}
+        with av.open(f"file:{self._path}", "r", metadata_errors="surrogateescape") as written:
+            if source.chapters() and not written.chapters():
+                lost.append("the chapters")
+            tags = {key.lower() for key in written.metadata}
+            if missing := [key for key in _kept(source.metadata) if key.lower() not in tags]:
+                lost.append(f"the tags {' '.join(missing)}")
+            for index, copy in kept.items():
+                stream = source.streams[index]
+                there = copy.index < len(written.streams)
+                tags = set(_titled(written.streams[copy.index].metadata)) if there else set()
+                lost += [
+                    f"the {key} of {stream.type} stream #{index}"
+                    for key, value in _titled(stream.metadata).items()
+                    if key in ("language", "title") and value != "und" and key not in tags
+                ]
+        if lost:
+            self.warnings.append(f"{self._format} cannot hold {', '.join(lost)}; .mkv can")
 
     def discard(self) -> None:
         """Close without caring for the result."""
@@ -288,18 +393,32 @@ class Target:
 
 
 def _add_like(container: OutputContainer, stream: Stream) -> Stream:
-    copy: Stream = container.add_stream_from_template(stream, opaque=True)
+    copy: Any
+    codec = _codec(stream)
+    if container.format.name == _NO_TIMESTAMPS and codec is not None and codec in _ONE_FRAME_A_CHUNK:
+        # A template from another AVI has a block size, by which the muxer would count time in bytes.
+        sound: Any = stream
+        copy = container.add_stream(codec, rate=sound.rate, layout=sound.layout.name)
+        copy.codec_context.open()
+        copy.codec_context.extradata = sound.codec_context.extradata
+    else:
+        copy = container.add_stream_from_template(stream, opaque=True)
     if stream.time_base is not None:
         copy.time_base = stream.time_base
-    return copy
+    added: Stream = copy
+    return added
 
 
 def _fits(format: str, stream: Stream) -> bool:
     """Whether `format` takes a copy of `stream`: found out by writing the head of a file that has only
     that."""
-    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    codec = _codec(stream)
     if stream.type == "attachment" and format != "matroska":
         return False
+    if stream.disposition & Disposition.attached_pic and format in _NO_COVERS:
+        return False
+    if format == _NO_TIMESTAMPS and stream.type == "video" and codec in ("h264", "hevc"):
+        return False  # the muxer fails over packets as other containers pack them, and over reordered frames
     if format == "mpegts" and stream.type in ("subtitle", "data") and codec not in _KNOWN_IN_TS:
         return False  # the muxer takes anything, and no player knows what it is
     try:
@@ -326,10 +445,6 @@ def _titled(tags: dict[str, str]) -> dict[str, str]:
     return kept if name is None else {"title": name, **kept}
 
 
-def _standard_in_mp4(key: str) -> bool:
-    return key.lower() in _MP4_TAGS
-
-
 def _fine_timescale(time_base: Fraction) -> int:
     """The ticks per second that the mp4 muxer will use for a track of this time base."""
     ticks = time_base.denominator
@@ -339,6 +454,9 @@ def _fine_timescale(time_base: Fraction) -> int:
 
 
 def _describe(stream: Stream) -> str:
-    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
     language = f" ({stream.language})" if stream.language else ""
-    return f"{stream.type} stream #{stream.index}{language} in {codec or 'an unknown codec'}"
+    return f"{stream.type} stream #{stream.index}{language} in {_codec(stream) or 'an unknown codec'}"
+
+
+def _codec(stream: Stream) -> str | None:
+    return stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)

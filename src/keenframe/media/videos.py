@@ -20,11 +20,11 @@ from av.video.frame import VideoFrame
 from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.media.channel import Channel, feed
-from keenframe.media.compare import split_view
+from keenframe.media.compare import Split, split_view
 from keenframe.media.conform import conformed, padded_even
 from keenframe.media.encoders import Encoder, WorkingFormat, choose_encoder, working_format
 from keenframe.media.files import same_file, whole_file
-from keenframe.media.source import Source
+from keenframe.media.source import Source, display_matrix
 from keenframe.media.target import Target
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ class _Stage:
         self._encoder = encoder
         self._format: WorkingFormat | None = None
         self._size = (0, 0)
+        self._split = Split()
 
     def run(self, items: Channel[VideoFrame | Packet[Any]]) -> Iterator[Item]:
         for item in items:
@@ -158,13 +159,14 @@ class _Stage:
         before = Frame.from_av(conformed)
         after = self._sharpener.sharpen(before, strength=self._strength)
         if self._compare:
-            after = split_view(_enlarged(before, after), after)
+            after = split_view(_enlarged(before, after), after, self._split)
         if self._encoder.even_size:
             after = padded_even(after)
         frame = after.to_av()
         frame.pts, frame.time_base = original.pts, original.time_base
         frame.duration = original.duration
-        frame.color_range, frame.colorspace = conformed.color_range, conformed.colorspace
+        # The range is said even where the source leaves it open: gray is full then, but limited once it is in H.264.
+        frame.colorspace = conformed.colorspace
         frame.color_primaries, frame.color_trc = original.color_primaries, original.color_trc
         return frame
 
@@ -172,6 +174,8 @@ class _Stage:
         self._format = working_format(first.format, self._encoder)
         self._size = (first.width, first.height)
         self.warnings += self._format.losses
+        if self._compare:
+            self._split = Split.by_matrix(display_matrix(first))
         scale = self._sharpener.scale
         width, height = first.width * scale, first.height * scale
         if self._encoder.even_size and (width % 2 or height % 2):

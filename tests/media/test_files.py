@@ -1,0 +1,61 @@
+"""Output files that are whole or absent, and keep who may read them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from keenframe.errors import InputError, OutputError
+from keenframe.media.files import check_input, check_output, whole_file
+
+
+def test_what_is_private_stays_private(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    with whole_file(path, overwrite=True) as part:
+        part.write_text("new")
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_read_only_file_is_replaced_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o444)
+    with whole_file(path, overwrite=True) as part:
+        part.write_text("new")
+    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+def test_links_are_written_through(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    real, link = tmp_path / "far/real.txt", tmp_path / "link.txt"
+    real.write_text("old")
+    link.symlink_to(Path("far/real.txt"))
+    with whole_file(link, overwrite=True) as part:
+        part.write_text("new")
+    assert link.is_symlink() and real.read_text() == "new"
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["far", "link.txt", "real.txt"]
+    lost = tmp_path / "lost.txt"
+    lost.symlink_to(tmp_path / "none/real.txt")
+    with pytest.raises(OutputError, match="none' does not exist"):
+        check_output(lost, overwrite=False)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "語", "😀"])
+def test_long_names(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".txt")
+    with whole_file(path) as part:
+        part.write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_pipe_is_called_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=r"a\.mp4' is a pipe; expected a file"):
+        check_input(tmp_path / "a.mp4")
