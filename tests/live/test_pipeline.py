@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,16 @@ def test_resolution_and_format_may_change_in_the_middle(sharpener: GovernedSharp
     assert events == [f"frames are now {w}x{h} {f}" for w, h, f in kinds[1:]]
     assert pipeline.snapshot()["counters"]["changes"] == 3
     assert pipeline.snapshot()["counters"]["sharpened"] > 0
+
+
+def test_colours_may_change_in_the_middle_and_are_announced(sharpener: GovernedSharpener) -> None:
+    first = frame()
+    steps = [first, replace(first, matrix="bt709"), replace(first, matrix="bt709", range="full")]
+    events = list[str]()
+    with Pipeline(lambda: Script(list(steps)), sharpener, [Collector()], events.append) as pipeline:
+        assert pipeline.wait(60)
+    assert events == ["frames are now 64x48 i420 bt709 limited", "frames are now 64x48 i420 bt709 full"]
+    assert pipeline.snapshot()["input"] == "64x48 i420"
 
 
 def test_a_camera_that_is_unplugged_is_opened_again(sharpener: GovernedSharpener) -> None:

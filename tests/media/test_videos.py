@@ -14,6 +14,7 @@ import pytest
 
 from clips import Clip, look, make, packets
 from keenframe.errors import InputError, OutputError
+from keenframe.frame import Frame
 from keenframe.media.videos import VideoReport, sharpen_video
 from keenframe.sharpener import Sharpener
 
@@ -366,3 +367,19 @@ def test_a_change_of_resolution_is_scaled_to_the_first(tmp_path: Path, same: Sha
     assert len(seen.frames) == len(look(joined).frames) == report.frames
     assert {(f.width, f.height) for f in seen.frames} == {(96, 64)}
     assert any("resolution changes" in w for w in report.warnings)
+
+
+@pytest.mark.parametrize("tags", [(2, 5, 2, 2), (1, 1, 2, 2), (2, 1, 2, 2)], ids=["range", "matrix", "both"])
+def test_colours_that_change_in_the_middle_are_converted_to_the_first_ones(
+    tmp_path: Path, same: Sharpener, tags: tuple[int, int, int, int]
+) -> None:
+    first = make(tmp_path / "first.ts", Clip(tags=(1, 5, 2, 2)))
+    second = make(tmp_path / "second.ts", Clip(tags=tags, times=[400 + 33 * i for i in range(12)]))
+    (clip := tmp_path / "a.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    path, report = run(clip, "b.mkv", same, crf=4)
+    before, after = [*look(first).frames, *look(second).frames], look(path).frames
+    assert report.frames == len(after) == len(before) == 24
+    assert len({(f.colorspace, f.color_range) for f in after}) == 1
+    for old, new in zip(before, after, strict=True):
+        old_rgb, new_rgb = (Frame.from_av(f).to_rgb().astype(int) for f in (old, new))
+        assert np.abs(old_rgb - new_rgb).mean() < 3
