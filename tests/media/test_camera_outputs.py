@@ -93,7 +93,7 @@ def test_a_recording_keeps_its_colours_when_the_frames_change_theirs(tmp_path: P
     seen = look(path)
     assert len({(f.colorspace, f.color_range) for f in seen.frames}) == 1
     for got in seen.frames:
-        assert np.abs(Frame.from_av(got).to_rgb().astype(int) - (200, 60, 40)).mean() < 4
+        assert np.abs(Frame.from_av(got).to_rgb().astype(int) - (200, 60, 40)).mean() < 3
 
 
 @pytest.mark.parametrize("format", ["i420", "nv12", "rgb24", "i422", "i444", "gray"])

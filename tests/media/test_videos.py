@@ -383,7 +383,7 @@ def test_colours_that_change_in_the_middle_are_converted_to_the_first_ones(
     assert len({(f.colorspace, f.color_range) for f in after}) == 1
     for old, new in zip(before, after, strict=True):
         old_rgb, new_rgb = (Frame.from_av(f).to_rgb().astype(int) for f in (old, new))
-        assert np.abs(old_rgb - new_rgb).mean() < 3
+        assert np.abs(old_rgb - new_rgb).mean() < 2
 
 
 @pytest.mark.parametrize("bf", ["0", "2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 
 from keenframe.frame import AV_OF_RANGE, Frame, colours_of
 from keenframe.pixels import FORMAT_OF_AV, LAYOUTS, REPACKED
@@ -12,6 +13,8 @@ from keenframe.pixels import FORMAT_OF_AV, LAYOUTS, REPACKED
 _BT709, _LIMITED = 1, 1
 # swscale's names of the matrices.
 _SWS_OF_MATRIX = {"bt601": 5, "bt709": 1, "bt2020": 9}
+# From one matrix to another goes through RGB: without these a step of the way loses up to 4 of 255.
+_EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def conformed(
@@ -34,9 +37,11 @@ def conformed(
     change: dict[str, int] = {}
     if is_rgb or before != after:
         change = {"dst_colorspace": _SWS_OF_MATRIX[after[0]], "dst_color_range": AV_OF_RANGE[after[1]]}
+    method = Interpolation.BICUBIC
     if change and not is_rgb:
+        method |= _EXACT
         change |= {"src_colorspace": _SWS_OF_MATRIX[before[0]], "src_color_range": AV_OF_RANGE[before[1]]}
-    result = frame.reformat(width, height, pix_fmt, interpolation="BICUBIC", **change)
+    result = frame.reformat(width, height, pix_fmt, interpolation=method, **change)
     result.colorspace, result.color_range = tags
     return result
 
