@@ -39,8 +39,17 @@ _MATRIX_OF_AV: dict[int, Matrix] = {
     9: "bt2020",
     10: "bt2020",
 }
-_AV_OF_MATRIX: dict[str, int] = {"bt709": 1, "bt601": 6, "bt2020": 9}
-_AV_OF_RANGE: dict[str, int] = {"limited": 1, "full": 2}
+AV_OF_MATRIX: dict[str, int] = {"bt709": 1, "bt601": 6, "bt2020": 9}
+AV_OF_RANGE: dict[str, int] = {"limited": 1, "full": 2}
+
+
+def colours_of(av_name: str, height: int, colorspace: int, color_range: int) -> tuple[Matrix, Range]:
+    """What FFmpeg's tags mean for a frame of this format and height, also where they say nothing."""
+    full = av_name.startswith("yuvj") or color_range == AV_OF_RANGE["full"]
+    if FORMAT_OF_AV.get(av_name) == "rgb24" or (av_name == "gray" and color_range != AV_OF_RANGE["limited"]):
+        full = True
+    unspecified: Matrix = "bt709" if height >= HD_LINES else "bt601"
+    return _MATRIX_OF_AV.get(colorspace, unspecified), "full" if full else "limited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +126,7 @@ class Frame:
                 f"convert it first, for example with frame.reformat(format='yuv420p')"
             )
         format = cast(PixelFormat, FORMAT_OF_AV[name])
-        full = name.startswith("yuvj") or frame.color_range == _AV_OF_RANGE["full"]
-        if format == "rgb24" or (format == "gray" and frame.color_range != _AV_OF_RANGE["limited"]):
-            full = True
-        unspecified: Matrix = "bt709" if frame.height >= HD_LINES else "bt601"
+        matrix, range = colours_of(name, frame.height, int(frame.colorspace), int(frame.color_range))
         planes = plane_views(frame, LAYOUTS[format])
         for plane in planes:
             plane.flags.writeable = False
@@ -129,8 +135,8 @@ class Frame:
             format=format,
             width=frame.width,
             height=frame.height,
-            matrix=_MATRIX_OF_AV.get(int(frame.colorspace), unspecified),
-            range="full" if full else "limited",
+            matrix=matrix,
+            range=range,
             pts=frame.pts,
             time_base=frame.time_base,
         )
@@ -147,8 +153,8 @@ class Frame:
         if self.time_base is not None:
             frame.time_base = self.time_base
         if self.format != "rgb24":
-            frame.colorspace = _AV_OF_MATRIX[self.matrix]
-        frame.color_range = _AV_OF_RANGE[self.range]
+            frame.colorspace = AV_OF_MATRIX[self.matrix]
+        frame.color_range = AV_OF_RANGE[self.range]
         return frame
 
     @classmethod

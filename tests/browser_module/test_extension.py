@@ -294,6 +294,25 @@ def test_a_page_without_a_call_is_left_alone(loaded: Loaded) -> None:
     page.close()
 
 
+def test_a_call_in_a_frame_of_the_page_is_told_of(loaded: Loaded, files: Path) -> None:
+    (files / "framed.html").write_text(
+        '<!doctype html><title>Framed</title><iframe src="/pages/two-videos.html" width="1200" height="700"></iframe>'
+    )
+    page = loaded.context.new_page()
+    page.goto(f"{loaded.site}/files/framed.html")
+    inner = page.frame_locator("iframe").locator("video").first.element_handle().owner_frame()
+    assert inner is not None
+    inner.wait_for_function(TWO)
+    popup = loaded.popup(page)
+    popup.get_by_text("2 videos sharpened.").wait_for()
+    tab = int(popup.url.rpartition("=")[2])
+    for _ in range(20):
+        found = popup.evaluate("(tab) => chrome.tabs.sendMessage(tab, 'status')", tab)
+        assert found["sharpened"] == 2
+    popup.close()
+    page.close()
+
+
 def test_a_page_is_added_by_hand(driver: Playwright, tmp_path: Path, site: str, received: Path) -> None:
     """Here by a permission in the manifest; in use by a click on the extension's button."""
     folder = build(tmp_path / "extension", host_permissions=[LOCAL])
@@ -313,6 +332,25 @@ def test_a_page_is_added_by_hand(driver: Playwright, tmp_path: Path, site: str, 
         popup = loaded.popup(closed)
         popup.get_by_role("button", name="Sharpen this page").click()
         popup.get_by_text("The browser lets no extension work on this page.").wait_for()
+
+
+def test_a_site_is_added_once_for_all_its_tabs(
+    driver: Playwright, tmp_path: Path, site: str, received: Path
+) -> None:
+    folder = build(tmp_path / "extension", host_permissions=[LOCAL])
+    with launch(driver, folder, tmp_path / "profile", site) as loaded:
+        pages = [loaded.call(), loaded.call()]
+        for page in pages:
+            popup = loaded.popup(page)
+            wrong: list[str] = []
+            popup.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))
+            popup.get_by_text("keenframe is not on this page yet.").wait_for()
+            popup.evaluate("document.getElementById('always').click()")
+            page.wait_for_function(TWO)
+            popup.get_by_text("2 videos sharpened.").wait_for()
+            assert not wrong
+            popup.close()
+            page.close()
 
 
 def test_the_extension_asks_for_little_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

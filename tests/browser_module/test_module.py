@@ -254,6 +254,67 @@ def test_two_streams_do_not_share_what_they_have_seen(page: Page) -> None:
     assert found == ["320x240", "200x160"]
 
 
+@pytest.mark.parametrize("transport", ["native", "canvas"])
+@pytest.mark.parametrize("worker", [True, False])
+def test_a_frame_that_cannot_be_sharpened_passes_and_is_counted(
+    page: Page, transport: str, worker: bool
+) -> None:
+    """Ten bits, as a camera or a decoder may give them, in the middle of a stream."""
+    found = run(
+        page,
+        """
+        const generator = new MediaStreamTrackGenerator({ kind: "video" });
+        const writer = generator.writable.getWriter();
+        let [format, count] = ["I420", 0];
+        const timer = setInterval(() => {
+          const data = new Uint16Array(320 * 240 * 1.5).fill(400);
+          const bytes = format === "I420" ? new Uint8Array(320 * 240 * 1.5).fill(100) : data;
+          const timestamp = 33333 * count++;
+          writer.write(new VideoFrame(bytes, { format, codedWidth: 320, codedHeight: 240, timestamp }));
+        }, 33);
+        const keenframe = await Keenframe.load("keen", { worker: argument.worker });
+        const handle = keenframe.attach(generator, { transport: argument.transport });
+        const video = document.createElement("video");
+        Object.assign(video, { muted: true, srcObject: new MediaStream([handle.track]) });
+        await video.play();
+        await until(() => handle.stats()?.framesOut > 3);
+        format = "I420P10";
+        const { error } = await until(() => handle.stats().errors > 2 && handle.stats());
+        format = "I420";
+        const { framesOut } = handle.stats();
+        await until(() => handle.stats().framesOut > framesOut + 3);
+        handle.stop();
+        await handle.done;
+        clearInterval(timer);
+        generator.stop();
+        keenframe.close();
+        return error;
+        """,
+        {"transport": transport, "worker": worker},
+    )
+    assert found.startswith("got a frame in I420P10; expected one of")
+
+
+@pytest.mark.parametrize("worker", [True, False])
+@pytest.mark.parametrize("transport", ["native", "canvas"])
+def test_closing_ends_what_is_attached_and_is_no_failure(page: Page, transport: str, worker: bool) -> None:
+    found = run(
+        page,
+        """
+        const keenframe = await Keenframe.load("keen", { worker: argument.worker });
+        const source = canvasTrack();
+        const handle = keenframe.attach(source.track, { transport: argument.transport });
+        await until(() => handle.stats()?.framesOut > 3);
+        keenframe.close();
+        await handle.done;
+        source.stop();
+        return handle.track.readyState;
+        """,
+        {"transport": transport, "worker": worker},
+    )
+    assert found == "ended"
+
+
 def test_a_video_element_is_attached_to(page: Page) -> None:
     found = run(
         page,
@@ -275,19 +336,21 @@ def test_a_video_element_is_attached_to(page: Page) -> None:
     assert found == "ended"
 
 
-def test_the_end_of_the_source_is_the_end(page: Page) -> None:
+@pytest.mark.parametrize("transport", ["native", "canvas"])
+def test_the_end_of_the_source_is_the_end(page: Page, transport: str) -> None:
     found = run(
         page,
         """
         const keenframe = await Keenframe.load("keen");
         const source = canvasTrack();
-        const handle = keenframe.attach(source.track);
+        const handle = keenframe.attach(source.track, { transport: argument });
         await until(() => handle.stats()?.framesOut > 3);
         source.stop();
         await handle.done;
         keenframe.close();
         return handle.track.readyState;
         """,
+        transport,
     )
     assert found == "ended"
 

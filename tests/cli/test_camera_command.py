@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -88,6 +89,45 @@ def test_ctrl_c_is_the_usual_end_and_leaves_a_whole_recording(unsharp_model: Pat
         == json.loads(out.splitlines()[-1])["sinks"]["out.mkv"]["written"]
     )
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")
+@pytest.mark.parametrize("times", [1, 2])
+def test_more_of_ctrl_c_loses_no_recording_or_says_so(
+    unsharp_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The recording, while it is being finished, sends the signals and waits for what comes of them."""
+    from keenframe.live.sinks import RecordingSink
+
+    plain, say = RecordingSink.close, session.Session.event
+    told, over = threading.Event(), threading.Event()
+
+    def event(self: session.Session, line: str) -> None:
+        say(self, line)
+        told.set()
+
+    def close(self: RecordingSink) -> None:
+        for _ in range(times):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            assert told.wait(DEADLINE_S)
+        if times > 1:
+            over.wait(DEADLINE_S)
+        plain(self)
+
+    monkeypatch.setattr(RecordingSink, "close", close)
+    monkeypatch.setattr(session.Session, "event", event)
+    target = tmp_path / "out.mkv"
+    done = keenframe(*live(unsharp_model, "--no-preview", "--duration", 2, "--record", target))
+    assert "still finishing" in done.err
+    if times == 1:
+        assert done.code == 0 and f"{target}: {len(look(target).frames)} written" in done.out
+    else:
+        assert done.code == 1 and "given up before everything was finished" in done.err
+        assert f"{target}: not finished" in done.out and not target.exists()
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("keenframe-"):
+            thread.join(DEADLINE_S)
 
 
 def test_termination_keeps_the_recording_too(unsharp_model: Path, tmp_path: Path) -> None:
@@ -189,6 +229,45 @@ def test_keys_steer_a_running_stream(
     assert look(recorded).frames and f"recorded {recorded.name}" in done.err
 
 
+def test_a_recording_that_has_died_shows_no_dot_and_r_begins_another(
+    unsharp_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pygame = pytest.importorskip("pygame", reason="pygame is not installed")
+    from keenframe.errors import OutputError
+    from keenframe.live.preview import Preview
+    from keenframe.live.sinks import RecordingSink
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.chdir(tmp_path)
+    begun: list[RecordingSink] = []
+    plain = Preview.show
+    dots: list[bool] = []
+
+    def failing(self: RecordingSink, shot: Any) -> None:
+        if self not in begun:
+            begun.append(self)
+        elif len(begun) == 1 and len(dots) == 2:
+            raise OutputError("the disk is full")
+
+    def press(key: int) -> None:
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+
+    def show(self: Preview, shot: Any, text: list[str], compare: bool, recording: bool) -> None:
+        plain(self, shot, text, compare, recording)
+        if not dots or dots[-1] != recording:
+            dots.append(recording)
+            if len(dots) in (1, 3):
+                press(pygame.K_r)
+            elif len(dots) == 4:
+                press(pygame.K_q)
+
+    monkeypatch.setattr(Preview, "show", show)
+    monkeypatch.setattr(RecordingSink, "write", failing)
+    done = keenframe(*live(unsharp_model, "--duration", DEADLINE_S))
+    assert dots == [False, True, False, True] and len(begun) == 2
+    assert done.code == 1 and done.err.endswith("keenframe: the disk is full\n"), done.err
+
+
 def test_the_status_line_says_what_matters() -> None:
     snapshot = {
         "input": "1280x720 nv12",
@@ -215,6 +294,8 @@ def test_the_status_line_says_what_matters() -> None:
     assert session.summary(snapshot, 4.0).startswith(
         "100 frames in 4.0 s (25.0 FPS); 90 sharpened, 10 passed, 4"
     )
+    snapshot["sinks"]["/dev/video9"]["state"] = "running"
+    assert session.summary(snapshot, 4.0).endswith("/dev/video9: not finished")
     snapshot["counters"]["warming"] = 7
     assert "10 passed (7 of them before the model was ready)" in session.summary(snapshot, 4.0)
 

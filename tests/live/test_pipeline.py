@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,16 @@ def test_resolution_and_format_may_change_in_the_middle(sharpener: GovernedSharp
     assert pipeline.snapshot()["counters"]["sharpened"] > 0
 
 
+def test_colours_may_change_in_the_middle_and_are_announced(sharpener: GovernedSharpener) -> None:
+    first = frame()
+    steps = [first, replace(first, matrix="bt709"), replace(first, matrix="bt709", range="full")]
+    events = list[str]()
+    with Pipeline(lambda: Script(list(steps)), sharpener, [Collector()], events.append) as pipeline:
+        assert pipeline.wait(60)
+    assert events == ["frames are now 64x48 i420 bt709 limited", "frames are now 64x48 i420 bt709 full"]
+    assert pipeline.snapshot()["input"] == "64x48 i420"
+
+
 def test_a_camera_that_is_unplugged_is_opened_again(sharpener: GovernedSharpener) -> None:
     """It breaks off, is away for two tries, comes back, ends without a word, and comes back again."""
     first = Script([frame(i) for i in range(5)] + [unplugged()], reopens=True, name="camera")
@@ -209,11 +221,47 @@ def test_a_sink_that_hangs_for_good_is_left_behind(
 ) -> None:
     monkeypatch.setattr("keenframe.live.pipeline.SINK_S", 0.05)
     stuck, good, events = Collector("stuck", hangs=threading.Event()), Collector("good"), list[str]()
-    with Pipeline(endless, sharpener, [stuck, good], events.append):
+    with Pipeline(endless, sharpener, [stuck, good], events.append) as pipeline:
         wait_until(lambda: good.shots)
-    assert events == ["stuck does not answer; it is left behind"]
+    assert events == ["stuck does not answer; it is left behind"] and str(pipeline.error) == events[0]
     assert good.closed == 1 and stuck.hangs is not None
     stuck.hangs.set()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_it_finishes_is_heeded_the_second_time(sharpener: GovernedSharpener, times: int) -> None:
+    """The sink finishes only when it has seen what became of the signals that it sends."""
+    sink, events, over, ended = Collector("recording"), list[str](), threading.Event(), threading.Event()
+
+    def close() -> None:
+        for count in range(times):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            wait_until(lambda count=count: len(events) > count or over.is_set())
+        if times > 1:
+            over.wait(60)
+        sink.closed += 1
+        ended.set()
+
+    sink.close = close  # type: ignore[method-assign]
+    pipeline = Pipeline(endless, sharpener, [sink], events.append)
+    pipeline.start()
+    wait_until(lambda: sink.shots)
+    if times == 1:
+        pipeline.stop()
+        assert (
+            sink.closed == 1
+            and pipeline.error is None
+            and pipeline.snapshot()["sinks"]["recording"]["state"] == "done"
+        )
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.stop()
+        assert sink.closed == 0 and "given up before everything was finished" in str(pipeline.error)
+    assert events == ["still finishing; Ctrl-C once more gives up what is not finished"]
+    over.set()
+    assert ended.wait(60)
+    pipeline.stop()
 
 
 def test_a_source_that_hangs_in_its_driver_is_left_behind(
@@ -235,11 +283,22 @@ def test_sinks_come_and_go_while_it_runs(sharpener: GovernedSharpener) -> None:
         wait_until(lambda: first.shots)
         pipeline.add_sink(second)
         wait_until(lambda: second.shots)
-        assert pipeline.remove_sink(second) is None
+        assert pipeline.takes(second) and pipeline.remove_sink(second) is None
         assert second.closed == 1
         count = len(first.shots)
         wait_until(lambda: len(first.shots) > count + 5)
         assert "second" not in pipeline.snapshot()["sinks"]
+
+
+def test_what_a_sink_failed_with_is_known_when_it_has_been_removed(sharpener: GovernedSharpener) -> None:
+    first, second = Collector("first"), Collector("second")
+    with Pipeline(endless, sharpener, [first]) as pipeline:
+        pipeline.add_sink(second)
+        wait_until(lambda: second.shots)
+        second.fails = True
+        wait_until(lambda: not pipeline.takes(second), "its end")
+        assert isinstance(pipeline.remove_sink(second), OutputError)
+    assert str(pipeline.error) == "the window was closed"
 
 
 def test_a_tap_gets_the_newest_frame_and_the_end(sharpener: GovernedSharpener) -> None:

@@ -68,11 +68,44 @@ def test_what_changes_on_the_way_is_brought_to_the_first_frames_size_and_format(
         assert abs(seen.luma(index) - seen.luma(0)).mean() < 25
 
 
-def test_odd_sizes_are_recorded(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "out.mp4")
-    recorder.write(frame(0, 65, 49), 0.0)
+# Ways in which frames hold the same colours, and how they may change while a file or a device stays open.
+COLOURS: list[dict[str, Any]] = [
+    {"matrix": "bt601"},
+    {"matrix": "bt709"},
+    {"matrix": "bt601", "range": "full"},
+    {"matrix": "bt709", "range": "full", "format": "nv12"},
+    {"matrix": "bt709", "format": "i444"},
+    {"format": "rgb24"},
+]
+
+
+def red(**more: Any) -> Frame:
+    return Frame.from_rgb(np.full((48, 64, 3), (200, 60, 40), np.uint8), **more)
+
+
+@pytest.mark.parametrize("first", range(len(COLOURS)))
+def test_a_recording_keeps_its_colours_when_the_frames_change_theirs(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "out.mkv"
+    recorder = Recorder(path)
+    for index, colours in enumerate([COLOURS[first], *COLOURS]):
+        recorder.write(red(**colours), 0.04 * index)
     recorder.close()
-    assert look(tmp_path / "out.mp4").frames[0].width == 66
+    seen = look(path)
+    assert len({(f.colorspace, f.color_range) for f in seen.frames}) == 1
+    for got in seen.frames:
+        assert np.abs(Frame.from_av(got).to_rgb().astype(int) - (200, 60, 40)).mean() < 3
+
+
+@pytest.mark.parametrize("format", ["i420", "nv12", "rgb24", "i422", "i444", "gray"])
+def test_odd_sizes_are_recorded(tmp_path: Path, format: str) -> None:
+    recorder = Recorder(tmp_path / "out.mp4")
+    source = frame(0, 65, 49, format)
+    recorder.write(source, 0.0)
+    recorder.close()
+    seen = look(tmp_path / "out.mp4")
+    assert (seen.frames[0].width, seen.frames[0].height) == (66, 50)
+    if format in ("i420", "nv12"):
+        assert np.abs(seen.luma(0)[:49, :65] - source.planes[0]).mean() < 6
 
 
 def test_a_recording_without_a_frame_leaves_no_file(tmp_path: Path) -> None:
@@ -216,6 +249,21 @@ def test_the_device_keeps_its_size(backend: type[Backend]) -> None:
     (opened,) = backend.opened
     assert [len(sent) for sent in opened.frames] == [64 * 48 * 3 // 2] * 3
     assert abs(opened.frames[1].astype(int) - opened.frames[0]).mean() < 25
+
+
+@pytest.mark.parametrize("first", range(len(COLOURS)))
+def test_the_device_keeps_its_colours(backend: type[Backend], first: int) -> None:
+    camera = VirtualCamera()
+    start = red(**COLOURS[first])
+    for colours in [COLOURS[first], *COLOURS]:
+        camera.send(red(**colours))
+    (opened,) = backend.opened
+    format = "nv12" if start.format == "nv12" else "i420"
+    expected = red(matrix=start.matrix, format=format)
+    for sent in opened.frames:
+        assert (
+            np.abs(sent - np.concatenate([plane.ravel() for plane in expected.planes]).astype(int)).max() <= 3
+        )
 
 
 def test_a_device_that_fails_says_so_and_can_be_opened_again(backend: type[Backend]) -> None:

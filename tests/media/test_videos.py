@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from clips import Clip, look, make, packets
 from keenframe.errors import InputError, OutputError
+from keenframe.frame import Frame
 from keenframe.media.videos import VideoReport, sharpen_video
 from keenframe.sharpener import Sharpener
 
@@ -392,3 +394,42 @@ def test_a_change_of_resolution_is_scaled_to_the_first(tmp_path: Path, same: Sha
     assert len(seen.frames) == len(look(joined).frames) == report.frames
     assert {(f.width, f.height) for f in seen.frames} == {(96, 64)}
     assert any("resolution changes" in w for w in report.warnings)
+
+
+@pytest.mark.parametrize("tags", [(2, 5, 2, 2), (1, 1, 2, 2), (2, 1, 2, 2)], ids=["range", "matrix", "both"])
+def test_colours_that_change_in_the_middle_are_converted_to_the_first_ones(
+    tmp_path: Path, same: Sharpener, tags: tuple[int, int, int, int]
+) -> None:
+    first = make(tmp_path / "first.ts", Clip(tags=(1, 5, 2, 2)))
+    second = make(tmp_path / "second.ts", Clip(tags=tags, times=[400 + 33 * i for i in range(12)]))
+    (clip := tmp_path / "a.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    path, report = run(clip, "b.mkv", same, crf=4)
+    before, after = [*look(first).frames, *look(second).frames], look(path).frames
+    assert report.frames == len(after) == len(before) == 24
+    assert len({(f.colorspace, f.color_range) for f in after}) == 1
+    for old, new in zip(before, after, strict=True):
+        old_rgb, new_rgb = (Frame.from_av(f).to_rgb().astype(int) for f in (old, new))
+        assert np.abs(old_rgb - new_rgb).mean() < 2
+
+
+@pytest.mark.parametrize("bf", ["0", "2"])
+def test_joined_files_whose_clock_starts_anew_play_one_after_the_other(
+    tmp_path: Path, same: Sharpener, bf: str
+) -> None:
+    times = [33 * i for i in range(40)]
+    part = make(tmp_path / "part.ts", Clip(times=times, sound="aac", options={"bf": bf}))
+    (clip := tmp_path / "a.ts").write_bytes(part.read_bytes() * 3)
+    path, report = run(clip, "b.mkv", same)
+    seen, once = look(path), look(part)
+    assert report.frames == len(seen.frames) == 3 * len(once.frames)
+    assert report.damage[-1:] == [
+        "the clock starts anew 2 times; what follows is put behind what came before"
+    ]
+    steps_s = [float(b - a) for a, b in pairwise(seen.times_s)]
+    assert min(steps_s) > 0.01 and max(steps_s) < 0.2
+    # Sound and pictures of each part stay as far apart as they were.
+    length, sounds = len(once.frames), packets(path, "audio")
+    sounds_once = packets(part, "audio")
+    assert len(sounds) == 3 * len(sounds_once)
+    apart = [sounds[part * len(sounds_once)][0] - float(seen.times_s[part * length]) for part in range(3)]
+    assert apart == pytest.approx([sounds_once[0][0] - float(once.times_s[0])] * 3, abs=0.002)

@@ -225,6 +225,49 @@ def test_two_browsers_at_once_and_the_third_is_told(chrome: Any, sources: dict[s
         one.close()
 
 
+def test_a_call_that_is_stopped_before_it_is_answered_takes_no_place(page: Any) -> None:
+    patient = PeerOptions(connect_s=3600, silence_s=3600)
+    relay = Relay(make_sharpener=lambda stats: PassThrough(), options=patient)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def answer(route: Any) -> None:
+        answered = route.fetch()
+        assert relay.stats()["peers"] == 1
+        page.evaluate("document.getElementById('stop').click()")
+        route.fulfill(response=answered)
+
+    with running(create_app(relay, Access(token="word"))) as url:
+        page.goto(f"{url}/?token=word")
+        page.route("**/offer", answer)
+        page.get_by_role("button", name="Start the camera").click()
+        page.get_by_role("status").filter(has_text="Stopped.").wait_for(timeout=60_000)
+        deadline_s = time.monotonic() + 30
+        while relay.stats()["peers"]:
+            assert time.monotonic() < deadline_s
+            page.wait_for_timeout(100)
+    assert not errors
+
+
+def test_the_relay_s_own_page_by_keyboard(page: Any) -> None:
+    focus = "document.activeElement.id"
+    with running(create_app(Relay(make_sharpener=lambda stats: PassThrough()), Access(token="word"))) as url:
+        page.goto(f"{url}/?token=word")
+        start, stop = (page.get_by_role("button", name=name) for name in ("Start the camera", "Stop"))
+        page.wait_for_function("!document.getElementById('start').disabled")
+        assert stop.is_disabled()
+        start.focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("status").filter(has_text="Connected.").wait_for(timeout=60_000)
+        assert start.is_disabled() and page.evaluate(focus) == "start"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate(focus) == "stop"
+        page.keyboard.press("Enter")
+        page.get_by_role("status").filter(has_text="Stopped.").wait_for()
+        assert stop.is_disabled() and start.is_enabled() and page.evaluate(focus) == "stop"
+
+
 def test_the_relay_s_own_page(page: Any) -> None:
     relay = Relay(make_sharpener=lambda stats: PassThrough())
     errors: list[str] = []

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from queue import Queue
+from typing import Any
 
 import av
 import numpy as np
@@ -188,6 +190,31 @@ def test_more_than_the_decoder_takes_is_left_out_up_to_the_next_key_frame(
     for _ in range(200):
         one.stream.put(frame)
     assert one.requests >= 5 and one.counters["dropped"] >= 150
+    held.set()
+    until(lambda: one.out)
+
+
+def test_the_decoder_may_take_what_is_being_given_up(
+    bench: Callable[..., Bench], pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the question whether something waits and the try to take it."""
+
+    class Raced(Queue[Any]):
+        def empty(self) -> bool:
+            was = super().empty()
+            while not super().empty():
+                self.get_nowait()
+            return was
+
+    held = threading.Event()
+    decode = Decoder.decode
+    monkeypatch.setattr(Decoder, "decode", lambda self, frame: (held.wait(), decode(self, frame))[1])
+    monkeypatch.setattr("keenframe.rtc.stream.Queue", Raced)
+    one = bench()
+    frame = encoded(pictures[:1])[0]
+    for _ in range(100):
+        one.stream.put(frame)
+    assert one.requests >= 2
     held.set()
     until(lambda: one.out)
 

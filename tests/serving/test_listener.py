@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from keenframe.errors import InputError, OutputError
@@ -32,6 +34,14 @@ def test_everyone_else_does() -> None:
         assert urls[-1].startswith("http://127.0.0.1:")
         assert all(url.endswith(f"/?token={first.token}") and "0.0.0.0" not in url for url in urls)
         assert Access.to(listener, "0.0.0.0", "a token").token == "a token"
+
+
+@pytest.mark.parametrize("token", ["a&b", "a#b", "a+b", "100%", "two words", "a/b?c=ü"])
+def test_any_token_can_be_part_of_an_address(token: str) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        (url,) = addresses(listener, token)
+    parts = urlsplit(url)
+    assert parse_qs(parts.query) == {"token": [token]} and not parts.fragment and " " not in url
 
 
 def test_a_port_that_is_taken() -> None:

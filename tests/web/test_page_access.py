@@ -173,6 +173,45 @@ def test_a_video_by_keyboard(page: Page, clip: Path) -> None:
     ]
 
 
+def test_the_keyboards_place_is_kept(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Sample picture").click()
+    download = page.get_by_role("button", name="Download")
+    expect(download).to_be_visible(timeout=SLOW_MS)
+    download.focus()
+    with page.expect_download():
+        page.keyboard.press("Enter")
+    expect(download).to_be_enabled()
+    expect(download).to_be_focused()
+    page.route("**/api/**", lambda route: route.abort())
+    page.keyboard.press("Enter")
+    close = page.get_by_role("button", name="Close the message")
+    expect(close).to_be_visible()
+    expect(download).to_be_focused()
+    close.focus()
+    page.keyboard.press("Enter")
+    expect(download).to_be_focused()
+
+
+def test_the_keyboards_place_is_kept_when_live_does_not_start(page: Page) -> None:
+    page.add_init_script(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotFoundError'))"
+    )
+    page.goto("/live")
+    start = page.get_by_role("button", name="Start")
+    expect(start).to_be_enabled()
+    start.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("No camera was found")
+    expect(start).to_be_enabled()
+    expect(start).to_be_focused()
+    # What had the focus may have gone.
+    page.get_by_role("button", name="Close the message").focus()
+    page.evaluate("document.getElementById('setup').hidden = true")
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
 def test_large_letters_break_nothing(page: Page, clip: Path) -> None:
     """At twice the size of letters, on a small screen."""
     page.set_viewport_size({"width": 640, "height": 740})

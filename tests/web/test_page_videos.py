@@ -175,6 +175,19 @@ def test_a_kind_that_the_browser_cannot_play(page: Page, tmp_path: Path) -> None
     expect(page.get_by_role("slider", name="Divider between before and after")).to_be_hidden()
 
 
+def test_a_result_that_the_browser_cannot_play_can_be_saved(page: Page, seconds: Path) -> None:
+    page.route(
+        "**/api/videos/*/result", lambda route: route.fulfill(content_type="video/mp4", body="no video")
+    )
+    finished(page, seconds)
+    expect(page.get_by_role("alert")).to_contain_text("this browser cannot play it. Download it to see it.")
+    expect(page.locator("#video-done")).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    assert waiting.value.suggested_filename == "three seconds-keenframe.mp4"
+    page.unroute_all(behavior="wait")
+
+
 def test_what_was_lost_is_said(page: Page, tmp_path: Path) -> None:
     finished(page, make(tmp_path / "a.mkv", Clip(attachment=b"hello")))
     expect(page.get_by_role("list", name="What to know about this file")).to_contain_text(

@@ -71,7 +71,7 @@ class Session:
                     with live if shown else ExitStack():
                         self._serve(pipeline, window, duration_s, live if shown else None)
             except KeyboardInterrupt:
-                # The usual way to end it: the recording is whole, and nothing has failed.
+                # The usual way to end it: the recording is whole, or the pipeline's error says that it is not.
                 pass
             seconds = time.perf_counter() - started_s
             last = pipeline.snapshot()
@@ -108,7 +108,7 @@ class Session:
                 got = tap.get(_PATIENCE_S)
                 if got is not None:
                     note = ["left half as it came"] if self._compare else []
-                    window.show(got[0], lines + note, self._compare, self._recording is not None)
+                    window.show(got[0], lines + note, self._compare, self._records(pipeline))
                 for action in window.actions():
                     if action == "quit":
                         return
@@ -131,14 +131,20 @@ class Session:
         elif action == "record":
             self._toggle_recording(pipeline)
 
+    def _records(self, pipeline: Pipeline) -> bool:
+        """Whether a recording is under way: one that has died is none."""
+        return self._recording is not None and pipeline.takes(self._recording)
+
     def _toggle_recording(self, pipeline: Pipeline) -> None:
         from keenframe.errors import KeenframeError
         from keenframe.live.sinks import RecordingSink
 
+        recording = self._records(pipeline)
         if self._recording is not None:
             sink, self._recording = self._recording, None
             if pipeline.remove_sink(sink) is None:
                 self.event(f"recorded {sink.name}")
+        if recording:
             return
         try:
             self._recording = RecordingSink(
@@ -212,7 +218,10 @@ def summary(snapshot: dict[str, Any], seconds: float) -> str:
             f"latency p50 {latency['p50']:.1f}, p95 {latency['p95']:.1f}, p99 {latency['p99']:.1f} ms"
         )
     parts += [
-        f"{name}: {sink['written']} written, {sink['dropped']} dropped"
+        # Every sink that has finished is done or dead.
+        f"{name}: not finished"
+        if sink["state"] == "running"
+        else f"{name}: {sink['written']} written, {sink['dropped']} dropped"
         for name, sink in snapshot["sinks"].items()
         if name != "null"
     ]

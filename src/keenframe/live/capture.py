@@ -59,7 +59,7 @@ class Capture:
         self._open, self._mailbox, self._stats = open_source, mailbox, stats
         self._target_fps, self._event = target_fps, on_event
         self._stopped = threading.Event()
-        self._kind: tuple[int, int, str] | None = None
+        self._kind: tuple[int, int, str, str, str] | None = None
         self._due_s = 0.0
         self._failures = 0
         self.error: KeenframeError | None = None
@@ -75,7 +75,7 @@ class Capture:
     @property
     def kind(self) -> str:
         """Size and format of the last frame; empty before the first."""
-        return "" if self._kind is None else "{}x{} {}".format(*self._kind)
+        return "" if self._kind is None else "{}x{} {}".format(*self._kind[:3])
 
     def start(self) -> None:
         """Begin to read."""
@@ -138,10 +138,12 @@ class Capture:
     def _offer(self, frame: Frame) -> None:
         now_s = time.perf_counter()
         self._stats.frame_in(now_s)
-        kind = (frame.width, frame.height, frame.format)
+        kind = (frame.width, frame.height, frame.format, frame.matrix, frame.range)
         if kind != self._kind:
             if self._kind is not None:
-                self._event("frames are now {}x{} {}".format(*kind))
+                # Colours are spoken of when it is they that change.
+                words = kind[2:] if kind[3:] != self._kind[3:] else kind[2:3]
+                self._event(f"frames are now {frame.width}x{frame.height} {' '.join(words)}")
                 self._stats.count("changes")
             self._kind = kind
         interval_s = 1 / (_FASTER * self._target_fps())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from keenframe.errors import KeenframeError
+from keenframe.errors import KeenframeError, OutputError
 from keenframe.live.capture import Capture, Captured, FrameSource
 from keenframe.live.governed import GovernedSharpener
 from keenframe.live.mailbox import Mailbox
@@ -23,6 +23,7 @@ from keenframe.live.stats import Stats
 
 # Seconds to wait for a source that hangs in its driver, and for a sink to finish what it is at, when stopping.
 SOURCE_S, SINK_S = 3.0, 30.0
+_NOTICED_S = 0.2
 
 
 class Pipeline:
@@ -49,6 +50,7 @@ class Pipeline:
         self._over = threading.Event()
         self._capture: Capture | None = None
         self._error: KeenframeError | None = None
+        self._removed_error: KeenframeError | None = None
         self._thread = threading.Thread(target=self._run, name="keenframe-sharpener", daemon=True)
         for sink in sinks:
             self._add(sink)
@@ -62,7 +64,7 @@ class Pipeline:
     def error(self) -> KeenframeError | None:
         """What ended it, or what a sink could not finish, if anything."""
         of_source = None if self._capture is None else self._capture.error
-        found = [self._error, of_source, *(outlet.error for outlet in self._outlets)]
+        found = [self._error, of_source, *(outlet.error for outlet in self._outlets), self._removed_error]
         return next((error for error in found if error is not None), None)
 
     def start(self) -> None:
@@ -76,13 +78,21 @@ class Pipeline:
         self._capture.start()
 
     def stop(self) -> None:
-        """Stop, let the sinks finish, and wait for all threads; also when it has ended by itself."""
-        if self._capture is None:
-            return
-        self._end()
-        if not self._capture.join(SOURCE_S):
-            self._event(f"{self._capture.name} does not answer; it is left behind")
-        self._thread.join()
+        """Stop, let the sinks finish, and wait for all threads; also when it has ended by itself.
+
+        One Ctrl-C meanwhile is not heeded; the next gives up, which `error` then says.
+        """
+        try:
+            self._wind_up()
+        except KeyboardInterrupt:
+            # Impatience, and leaving now would lose a recording.
+            try:
+                self._event("still finishing; Ctrl-C once more gives up what is not finished")
+                self._wind_up()
+            except KeyboardInterrupt:
+                if not self._over.is_set():
+                    self._error = self._error or OutputError("given up before everything was finished")
+                raise
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for the end; whether it has come."""
@@ -102,10 +112,18 @@ class Pipeline:
     def remove_sink(self, sink: Sink) -> KeenframeError | None:
         """Let a sink finish and forget it; what it could not finish, if anything."""
         with self._lock:
-            outlet = next(outlet for outlet in self._outlets if outlet.sink is sink)
-            self._outlets.remove(outlet)
+            outlet = self._outlet(sink)
+        # Still among the others until it has finished: a Ctrl-C meanwhile leaves it to `stop`.
         self._finish(outlet)
+        with self._lock:
+            self._outlets.remove(outlet)
+            self._removed_error = self._removed_error or outlet.error
         return outlet.error
+
+    def takes(self, sink: Sink) -> bool:
+        """Whether a sink that was added still takes frames: not one that was given up."""
+        with self._lock:
+            return self._outlet(sink).state != "dead"
 
     def snapshot(self) -> dict[str, Any]:
         """`GovernedSharpener.stats` with the source and the sinks; ready for JSON."""
@@ -126,6 +144,12 @@ class Pipeline:
 
     def _run(self) -> None:
         try:
+            self._work()
+        finally:
+            self._over.set()
+
+    def _work(self) -> None:
+        try:
             while (got := self._incoming.get()) is not None:
                 (frame, came_s), dropped = got
                 self.stats.count("dropped", dropped)
@@ -143,7 +167,6 @@ class Pipeline:
             outlet.finish()
         for outlet in outlets:
             self._finish(outlet)
-        self._over.set()
 
     def _deliver(self, shot: Shot) -> None:
         with self._lock:
@@ -164,7 +187,24 @@ class Pipeline:
     def _finish(self, outlet: Outlet) -> None:
         outlet.finish()
         if not outlet.join(SINK_S):
-            self._event(f"{outlet.sink.name} does not answer; it is left behind")
+            left = OutputError(f"{outlet.sink.name} does not answer; it is left behind")
+            outlet.error = outlet.error or left
+            self._event(str(left))
+
+    def _outlet(self, sink: Sink) -> Outlet:
+        return next(outlet for outlet in self._outlets if outlet.sink is sink)
+
+    def _wind_up(self) -> None:
+        if self._capture is None:
+            return
+        self._end()
+        if not self._capture.join(SOURCE_S):
+            self._event(f"{self._capture.name} does not answer; it is left behind")
+        # Not the thread's own join alone: Python takes a thread for ended once Ctrl-C has broken that off. In short
+        # waits, for a signal that strikes just before one is noticed only after it.
+        while not self._over.wait(_NOTICED_S):
+            pass
+        self._thread.join()
 
     def _stop_with(self, error: KeenframeError) -> None:
         self._error = self._error or error

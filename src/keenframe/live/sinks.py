@@ -105,7 +105,7 @@ class Outlet:
         self.error: KeenframeError | None = None
         self._event, self._fatal = on_event, on_fatal
         self._mailbox: Mailbox[Shot] = Mailbox()
-        self._stopped = threading.Event()
+        self._stopped, self._over = threading.Event(), threading.Event()
         self._written = self._failures = self._failures_in_a_row = 0
         self._thread = threading.Thread(target=self._run, name=f"keenframe-sink-{sink.name}", daemon=True)
 
@@ -124,8 +124,11 @@ class Outlet:
 
     def join(self, timeout_s: float) -> bool:
         """Whether the sink has closed; one that hangs in a write cannot be interrupted."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        # Python takes a thread for ended once Ctrl-C has broken off its join.
+        if not self._over.wait(timeout_s):
+            return False
+        self._thread.join()
+        return True
 
     def snapshot(self) -> dict[str, Any]:
         """state, written, dropped and failures; ready for JSON."""
@@ -137,6 +140,12 @@ class Outlet:
         }
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._over.set()
+
+    def _work(self) -> None:
         while (got := self._mailbox.get()) is not None:
             error = _attempt(partial(self.sink.write, got[0]), self.sink)
             if error is None:

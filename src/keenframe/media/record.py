@@ -29,8 +29,8 @@ _JUMP_S = 0.25
 class Recorder:
     """Writes frames into a video file that appears, whole, when it is closed.
 
-    path: its suffix names the container. Frames of another size than the first one's are scaled to it. OutputError
-    for a path that cannot be written, or a container without times.
+    path: its suffix names the container. Frames of another size or other colours than the first one's are converted.
+    OutputError for a path that cannot be written, or a container without times.
     """
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
@@ -44,20 +44,21 @@ class Recorder:
         self._stack = ExitStack()
         self._container: Any = None
         self._stream: Any = None
+        self._tags: tuple[int, int] | None = None
         self._clock = _Clock()
         self._last_pts = -_STEP
 
     def write(self, frame: Frame, came_s: float) -> None:
         """Add `frame`, which came at `came_s` of a steady clock. OutputError when it cannot be written."""
-        if self._encoder.even_size:
-            frame = padded_even(frame)
-        picture = frame.to_av()
         try:
+            if self._encoder.even_size:
+                frame = padded_even(frame)
+            picture = frame.to_av()
             with ordinary_scheduling():
                 if self._stream is None:
                     self._open(frame, picture)
                 stream = self._stream
-                picture = conformed(picture, stream.width, stream.height, stream.pix_fmt)
+                picture = conformed(picture, stream.width, stream.height, stream.pix_fmt, self._tags)
                 pts = round(self._clock.time_s(frame, came_s) / _TIME_BASE)
                 picture.pts = self._last_pts = max(pts, self._last_pts + _STEP)
                 picture.time_base = _TIME_BASE
@@ -95,6 +96,7 @@ class Recorder:
         first = conformed(picture, stream.width, stream.height, stream.pix_fmt)
         stream.codec_context.color_range = first.color_range
         stream.codec_context.colorspace = first.colorspace
+        self._tags = int(first.colorspace), int(first.color_range)
         self._stream = stream
 
 

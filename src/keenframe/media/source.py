@@ -33,6 +33,8 @@ _MEASURED_PACKETS = 120
 _ASSUMED_RATE = Fraction(30)
 # How much earlier than announced a Matroska file may end: muxers round, and streams end unevenly.
 _SHORT_S = 0.5
+# How far back a stream's packets may step before its clock counts as started anew: where files were joined.
+_RESTART_S = 0.5
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Faults:
 
     broken_packets: int = 0
     corrupt_frames: int = 0
+    restarts: int = 0
     messages: list[str] = field(default_factory=list)
 
     def describe(self) -> list[str]:
@@ -50,6 +53,9 @@ class Faults:
             lines.append(f"{self.broken_packets} damaged video packets could not be decoded")
         if self.corrupt_frames:
             lines.append(f"{self.corrupt_frames} frames were decoded from damaged data")
+        if self.restarts:
+            times = "once" if self.restarts == 1 else f"{self.restarts} times"
+            lines.append(f"the clock starts anew {times}; what follows is put behind what came before")
         return lines
 
 
@@ -86,6 +92,11 @@ class Source:
         self._looked_deeper = False
         self._last_pts: int | None = None
         self._end_s = self._video_end_s = 0.0
+        # Where times go on when a clock starts anew; by how much they are moved after each such restart; and of each
+        # stream how many it has met, and its last time as the file says it.
+        self._behind_s = 0.0
+        self._moves_s = [0.0]
+        self._clocks: dict[int, tuple[int, float]] = {}
 
     def _open(self) -> InputContainer:
         return av.open(f"file:{self.path}", "r", format=self._demuxer, metadata_errors="surrogateescape")
@@ -145,6 +156,7 @@ class Source:
                 packet = None
             if packet is None:
                 break
+            self._move(packet)
             if packet.stream is self.video:
                 yield from self._decode(packet)
             elif packet.size:
@@ -201,6 +213,32 @@ class Source:
             pts = self._last_pts + 1
         frame.pts, frame.time_base = pts, self.time_base
         self._last_pts = pts
+
+    def _move(self, packet: Packet[Any]) -> None:
+        """Put a packet behind what came before its clock started anew, by the same time in every stream."""
+        ticks = packet.dts if packet.dts is not None else packet.pts
+        if ticks is None or not packet.size:
+            return
+        time_s = float(ticks * packet.time_base)
+        met, last_s = self._clocks.get(packet.stream_index, (0, time_s))
+        if time_s < last_s - _RESTART_S:
+            met += 1
+            if met == len(self._moves_s):
+                self.faults.restarts += 1
+                start = packet.pts if packet.pts is not None else ticks
+                self._moves_s.append(self._behind_s - float(start * packet.time_base))
+        self._clocks[packet.stream_index] = met, time_s
+        move = round(self._moves_s[met] / packet.time_base)
+        if move:
+            packet.dts = None if packet.dts is None else packet.dts + move
+            packet.pts = None if packet.pts is None else packet.pts + move
+        if packet.pts is not None:
+            # MPEG-TS says no duration of a picture.
+            step_s = float(1 / self.frame_rate) if packet.stream is self.video else 0.0
+            end_s = float(packet.pts * packet.time_base) + (
+                float((packet.duration or 0) * packet.time_base) or step_s
+            )
+            self._behind_s = max(self._behind_s, end_s)
 
     def _note_end(self, packet: Packet[Any]) -> None:
         if packet.pts is not None:

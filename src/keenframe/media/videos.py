@@ -147,6 +147,7 @@ class _Stage:
         self._format: WorkingFormat | None = None
         self._size = (0, 0)
         self._split = Split()
+        self._tags: tuple[int, int] | None = None
 
     def run(self, items: Channel[VideoFrame | Packet[Any]]) -> Iterator[Item]:
         for item in items:
@@ -185,14 +186,16 @@ class _Stage:
             )
 
     def _conform(self, frame: VideoFrame) -> VideoFrame:
-        """The frame in the working format and in the first frame's size."""
+        """The frame in the working format, and in the first frame's size and colours."""
         assert self._format is not None
         width, height = self._size
         if (frame.width, frame.height) != self._size:
             note = f"the resolution changes within the video: all frames are scaled to {width}x{height}"
             if note not in self.warnings:
                 self.warnings.append(note)
-        return conformed(frame, width, height, self._format.pix_fmt)
+        result = conformed(frame, width, height, self._format.pix_fmt, self._tags)
+        self._tags = self._tags or (int(result.colorspace), int(result.color_range))
+        return result
 
 
 def _enlarged(before: Frame, after: Frame) -> Frame:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from keenframe.errors import OutputError
-from keenframe.frame import Frame
+from keenframe.frame import AV_OF_MATRIX, AV_OF_RANGE, Frame, Matrix
 from keenframe.media import v4l2
+from keenframe.media.conform import conformed
 from keenframe.pixels import LAYOUTS, plane_views
 
-_LIMITED = 1
 # Formats that virtual cameras take as they are, and pyvirtualcam's names for them.
 _DIRECT = {"i420": "I420", "nv12": "NV12"}
 
@@ -22,7 +22,8 @@ class VirtualCamera:
 
     device: as pyvirtualcam takes it ("/dev/video10", "OBS Virtual Camera"); None takes the first one free. fps: what
     to announce. I420 and NV12 frames of limited range go through as they are, with odd sides cut to even; others,
-    and frames of another size than the first one's, are converted. OutputError when pyvirtualcam is not installed.
+    and frames of another size or matrix than the first one's, are converted. OutputError when pyvirtualcam is not
+    installed.
     """
 
     def __init__(self, device: str | None = None, fps: float = 30.0) -> None:
@@ -36,6 +37,7 @@ class VirtualCamera:
         self._wanted, self._fps = device, fps
         self._camera: Any = None
         self._format = "i420"
+        self._matrix: Matrix = "bt709"
         self._buffer = np.empty(0, np.uint8)
 
     @property
@@ -50,11 +52,12 @@ class VirtualCamera:
         width, height = frame.width // 2 * 2, frame.height // 2 * 2
         if self._camera is None:
             self._format = frame.format if frame.format in _DIRECT else "i420"
+            self._matrix = frame.matrix
             self._camera = self._open(width, height)
             self._buffer = np.empty(width * height * 3 // 2, np.uint8)
         size = (self._camera.width, self._camera.height)
         try:
-            self._fill(_suited(frame, self._format, size), size)
+            self._fill(_suited(frame, self._format, self._matrix, size), size)
             self._camera.send(self._buffer)
         except (RuntimeError, OSError, ValueError) as error:
             raise OutputError(f"the virtual camera {self.name} takes no more frames: {error}") from error
@@ -92,11 +95,14 @@ class VirtualCamera:
             start = end
 
 
-def _suited(frame: Frame, format: str, size: tuple[int, int]) -> tuple[np.ndarray[Any, Any], ...]:
-    """Planes of `frame` in `format`, limited range and this (width, height): its own where they are so already."""
+def _suited(
+    frame: Frame, format: str, matrix: Matrix, size: tuple[int, int]
+) -> tuple[np.ndarray[Any, Any], ...]:
+    """Planes of `frame` in `format`, limited range, this matrix and this (width, height): its own where they are so
+    already."""
     same_size = (frame.width // 2 * 2, frame.height // 2 * 2) == size
-    if frame.format == format and frame.range == "limited" and same_size:
+    if frame.format == format and (frame.matrix, frame.range) == (matrix, "limited") and same_size:
         return frame.planes
     layout = LAYOUTS[format]
-    converted = frame.to_av().reformat(*size, layout.av_name, dst_color_range=_LIMITED)
-    return plane_views(converted, layout)
+    tags = AV_OF_MATRIX[matrix], AV_OF_RANGE["limited"]
+    return plane_views(conformed(frame.to_av(), *size, layout.av_name, tags), layout)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from keenframe.frame import Frame
@@ -103,9 +104,11 @@ class PictureStream:
 
     def _clear(self) -> int:
         cleared = 0
-        while not self._encoded.empty():
-            self._encoded.get_nowait()
-            cleared += 1
+        # Not by asking whether it is empty: the decoder takes from it meanwhile.
+        with suppress(Empty):
+            while True:
+                self._encoded.get_nowait()
+                cleared += 1
         return cleared
 
     def _decode_all(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from urllib.parse import quote
 
 import psutil
 
@@ -51,7 +52,7 @@ def addresses(listener: socket.socket, token: str | None = None) -> list[str]:
     """URLs that lead to the page; one that listens everywhere has one for each address of this computer."""
     bound, port = _bound(listener), listener.getsockname()[1]
     names = (bound.is_unspecified and _own_addresses(listener.family)) or [str(bound)]
-    query = "" if token is None else f"?token={token}"
+    query = "" if token is None else f"?token={quote(token, safe='')}"
     return [f"http://{f'[{name}]' if ':' in name else name}:{port}/{query}" for name in names]
 
 

@@ -8,6 +8,8 @@ import { readSettings, watchSettings } from "./settings.js";
 // More videos than this at once are left as they are, the smallest first.
 const VIDEOS_MAX = 6;
 const LOOK_MS = 1000;
+// How long other frames have to say how they stand, before a page without a call of its own does.
+const OTHERS_MS = 200;
 // Part of the processor that sharpening may take, shared by the videos.
 const CPU_SHARE = 0.5;
 
@@ -85,8 +87,9 @@ watchSettings((changed) => {
   lookSoon();
 });
 chrome.runtime.onMessage.addListener((message, _sender, respond) => {
-  // A page of several frames: the one that has the call answers.
-  if (message !== "status" || (window !== top && !overlays.size)) return;
-  respond(status());
+  // Of a page of several frames the first answer counts: the one that has the call gives it, the page itself waits.
+  if (message !== "status" || (window !== top && !overlays.size)) return false;
+  setTimeout(() => respond(status()), overlays.size ? 0 : OTHERS_MS);
+  return true;
 });
 lookSoon();

@@ -90,7 +90,8 @@ element("once").addEventListener("click", start);
 element("always").addEventListener("click", async () => {
   if (!(await chrome.permissions.request({ origins: [origin] }))) return;
   const script = { id: origin, matches: [origin], js: [SCRIPT], allFrames: true, runAt: "document_idle" };
-  await chrome.scripting.registerContentScripts([script]);
+  // From another tab the site may have been added already.
+  if (!(await isOwn())) await chrome.scripting.registerContentScripts([script]);
   await start();
 });
 element("forget").addEventListener("click", async () => {

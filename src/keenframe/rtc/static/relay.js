@@ -23,7 +23,19 @@ async function gathered(pc) {
   }
 }
 
-async function exchange(pc) {
+// Takes a button out of use, or back; `disabled` would take the keyboard's focus from it.
+function idle(id, is) {
+  element(id).setAttribute("aria-disabled", is);
+}
+
+function onClick(id, action) {
+  element(id).addEventListener("click", ({ currentTarget }) => {
+    if (currentTarget.getAttribute("aria-disabled") !== "true") action();
+  });
+}
+
+async function exchange(mine) {
+  const { pc } = mine;
   await pc.setLocalDescription(await pc.createOffer());
   await gathered(pc);
   const { type, sdp } = pc.localDescription;
@@ -34,12 +46,14 @@ async function exchange(pc) {
   });
   const answer = await response.json().catch(() => ({ error: `the relay answered with status ${response.status}` }));
   if (!response.ok) throw new Error(answer.error);
+  // The place is taken from here on, also where nobody waits for it any more.
+  mine.id = answer.id;
   await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-  return answer.id;
 }
 
 async function start() {
-  element("start").disabled = element("size").disabled = true;
+  idle("start", true);
+  element("size").disabled = true;
   const pc = new RTCPeerConnection();
   const mine = (call = { pc, id: null, stream: null });
   try {
@@ -58,12 +72,13 @@ async function start() {
       if (pc.connectionState === "failed") stop("The connection failed. Start again.", true);
     };
     say("Connecting …");
-    element("stop").disabled = false;
-    mine.id = await exchange(pc);
+    idle("stop", false);
+    await exchange(mine);
     if (call !== mine) return leave(mine);
     watch(mine);
   } catch (error) {
     if (call === mine) stop(REFUSED[error.name] ?? String(error.message ?? error), true);
+    else leave(mine);
   }
 }
 
@@ -113,7 +128,9 @@ function show(state, { size_out, fps_out, latency_ms, level_name, ready }) {
   ].join(", ");
 }
 
-function leave({ id, pc, stream }) {
+function leave(mine) {
+  const { id, pc, stream } = mine;
+  mine.id = null;
   pc.close();
   for (const track of stream?.getTracks() ?? []) track.stop();
   if (id) fetch(`/peers/${id}`, { method: "DELETE", headers, keepalive: true }).catch(() => {});
@@ -123,14 +140,15 @@ function stop(text = "Stopped.", bad = false) {
   if (call) leave(call);
   call = null;
   element("sent").srcObject = element("back").srcObject = null;
-  element("start").disabled = element("size").disabled = false;
-  element("stop").disabled = true;
+  idle("start", false);
+  element("size").disabled = false;
+  idle("stop", true);
   element("numbers").textContent = "";
   say(text, bad);
 }
 
-element("start").addEventListener("click", start);
-element("stop").addEventListener("click", () => stop());
+onClick("start", start);
+onClick("stop", () => stop());
 element("hear").addEventListener("change", (event) => (element("back").muted = !event.target.checked));
 addEventListener("pagehide", () => call && stop());
 // Whoever has no token learns it before the camera goes on.

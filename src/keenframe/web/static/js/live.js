@@ -1,7 +1,7 @@
 // The live page: a camera or a window, sharpened by the relay or in the browser, compared as it runs.
 
 import { Compare } from "./compare.js";
-import { $, Problem, ask, fail, happened, sayPlace, say, showProblem } from "./page.js";
+import { $, Problem, ask, fail, happened, idle, isIdle, sayPlace, say, showProblem } from "./page.js";
 import { Strength } from "./strength.js";
 import { browserObstacle, inBrowser, throughRelay } from "./ways.js";
 
@@ -19,12 +19,10 @@ const slider = new Strength($(".strength"), () => running?.result.setStrength(sl
 const chosen = (name) => $(`input[name=${name}]:checked`).value;
 let about = null;
 let running = null;
-let starting = false;
 
 async function start() {
   showProblem(null);
-  starting = true;
-  $("#go").disabled = true;
+  idle($("#go"), true);
   $("#go").textContent = "Starting …";
   let source = null;
   try {
@@ -38,8 +36,7 @@ async function start() {
     for (const track of source?.getTracks() ?? []) track.stop();
     fail(REFUSED[error.name] ? new Problem(REFUSED[error.name]) : error);
   } finally {
-    starting = false;
-    $("#go").disabled = false;
+    idle($("#go"), false);
     $("#go").textContent = "Start";
   }
 }
@@ -144,7 +141,7 @@ async function look() {
   $("#go").disabled = !$("input[name=way]:not(:disabled)");
 }
 
-$("#go").addEventListener("click", () => !starting && start());
+$("#go").addEventListener("click", () => !isIdle($("#go")) && start());
 $("#stop").addEventListener("click", () => stop());
 addEventListener("pagehide", () => stop());
 sayPlace();

@@ -3,7 +3,13 @@
 export const $ = (selector, within = document) => within.querySelector(selector);
 
 $(`nav a[href="${location.pathname}"]`).setAttribute("aria-current", "page");
-$("#problem button").addEventListener("click", () => showProblem(null));
+// Where the focus came from to the box for problems, and goes when that is closed.
+let origin = null;
+$("#problem").addEventListener("focusin", ({ relatedTarget }) => { origin = relatedTarget; });
+$("#problem button").addEventListener("click", () => {
+  showProblem(null);
+  ($("#main").contains(origin) && origin.checkVisibility() ? origin : $("#main")).focus();
+});
 
 /** An error whose message is meant for the user. */
 export class Problem extends Error {}
@@ -18,6 +24,13 @@ export function showProblem(message) {
   $("p", box).textContent = message ?? "";
   if (message) box.scrollIntoView({ block: "nearest" });
 }
+
+/** Take a button out of use, or back; `disabled` would take the focus from it. Its action has to ask `isIdle`. */
+export function idle(button, is) {
+  button.setAttribute("aria-disabled", is);
+}
+
+export const isIdle = (button) => button.getAttribute("aria-disabled") === "true";
 
 /** Tell screen readers, without moving the focus. */
 export function say(text) {

@@ -1,7 +1,7 @@
 // A picture: its views at strength 0, 1 and 2 blended as the slider says, and its download.
 
 import { Compare } from "./compare.js";
-import { $, Problem, ask, fail, happened, fileSize, save, say, upload } from "./page.js";
+import { $, Problem, ask, fail, happened, fileSize, idle, isIdle, save, say, upload } from "./page.js";
 import { Strength } from "./strength.js";
 
 const UNSEEN = "The picture was sharpened, but this browser cannot show it.";
@@ -103,7 +103,8 @@ export class PictureView {
 
   async #save() {
     const { picture, button } = this;
-    button.disabled = true;
+    if (isIdle(button)) return;
+    idle(button, true);
     button.textContent = "Preparing …";
     try {
       const response = await ask(`/api/pictures/${picture.id}/result?strength=${this.strength}`);
@@ -112,7 +113,7 @@ export class PictureView {
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
       say(`Saved as ${picture.saved_as}.`);
     } finally {
-      button.disabled = false;
+      idle(button, false);
       button.textContent = "Download";
     }
   }

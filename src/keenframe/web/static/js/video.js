@@ -193,8 +193,11 @@ export class VideoView {
     document.title = `Done – ${job.name}`;
     say("The video is sharpened.");
     $("h1", section).focus();
-    await readable;
-    this.compare.resize([after.videoWidth, after.videoHeight]);
+    // What cannot be played here can be saved all the same.
+    await readable.then(
+      () => this.compare.resize([after.videoWidth, after.videoHeight]),
+      (error) => this.job === job && fail(error),
+    );
   }
 
   #kept() {

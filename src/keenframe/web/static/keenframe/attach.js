@@ -3,6 +3,9 @@
  * touch the page's thread; or requestVideoFrameCallback and a canvas.
  */
 
+// How soon a source that the page has stopped is noticed.
+const END_MS = 250;
+
 /** What this browser has, and what it lacks for either way. */
 export function trackSupport() {
   const missing = (names) => Object.keys(names).filter((name) => !names[name]);
@@ -56,10 +59,13 @@ export function attachCanvas(track, host) {
   const context = canvas.getContext("2d", { alpha: false });
   const [result] = canvas.captureStream().getVideoTracks();
   let stopped = false;
+  // The page's own `stop` on the track fires no event.
+  const watch = setInterval(() => track.readyState === "ended" && end(), END_MS);
   let end = () => {};
   const done = new Promise((resolve, reject) => {
     end = (error) => {
       stopped = true;
+      clearInterval(watch);
       video.srcObject = null;
       result.stop();
       if (error) reject(error);
@@ -70,7 +76,7 @@ export function attachCanvas(track, host) {
     if (stopped) return;
     const frame = new VideoFrame(video);
     try {
-      const sharp = await host.sharpen(frame);
+      const sharp = await host.sharpen(frame, true);
       if (canvas.width !== sharp.displayWidth || canvas.height !== sharp.displayHeight) {
         canvas.width = sharp.displayWidth;
         canvas.height = sharp.displayHeight;
@@ -83,6 +89,7 @@ export function attachCanvas(track, host) {
     video.requestVideoFrameCallback(() => work().catch(end));
   };
   track.addEventListener("ended", () => end());
+  host.closed.then(() => end());
   video.requestVideoFrameCallback(() => work().catch(end));
   video.play().catch(end);
   return { track: result, done, stop: () => end() };

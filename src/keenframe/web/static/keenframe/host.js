@@ -2,13 +2,14 @@
  * Where a stream lives: on a thread of its own, or on the caller's. Both have
  *
  *   ready                     a promise of its levels' names
- *   sharpen(frame)            a promise of a new frame; one at a time
+ *   closed                    a promise that is kept by `close`
+  sharpen(frame, passing)   a promise of a new frame, with `passing` also of one that cannot be sharpened; one at a time
  *   pump(readable, writable)  a promise that is kept when the frames end
  *   set(options), stats(), stop(), close()
  */
 
 import { makeEngines } from "./engines.js";
-import { Pump, sharpenOne } from "./pump.js";
+import { Pump, sharpenOne, sharpenOrPass } from "./pump.js";
 import { Stream } from "./stream.js";
 
 export class WorkerHost {
@@ -21,6 +22,9 @@ export class WorkerHost {
     this.ready = new Promise((resolve, reject) => this._calls.set("ready", { resolve, reject }));
     this.ended = new Promise((resolve, reject) => this._calls.set("ended", { resolve, reject }));
     this.ended.catch(() => {});
+    this.closed = new Promise((resolve) => {
+      this._tellClosed = resolve;
+    });
     this._worker.onmessage = ({ data }) => this._heard(data);
     this._worker.onerror = (event) => {
       event.preventDefault();
@@ -29,10 +33,10 @@ export class WorkerHost {
     this._worker.postMessage({ type: "begin", setup, options });
   }
 
-  sharpen(frame) {
+  sharpen(frame, passing = false) {
     const copy = frame.clone();
     // Closed already where it was sent; where it was not, nobody else would.
-    return this._call({ type: "sharpen", frame: copy }, [copy]).finally(() => copy.close());
+    return this._call({ type: "sharpen", frame: copy, passing }, [copy]).finally(() => copy.close());
   }
 
   /** A promise of the picture sharpened, for where frames cannot be sent; its bytes go away. One at a time. */
@@ -59,6 +63,8 @@ export class WorkerHost {
 
   close() {
     this._closed = true;
+    // Before what waits is broken: closing is no failure.
+    this._tellClosed();
     this._worker.terminate();
     this._settle("ended", (call) => call.resolve());
     this._failAll(new Error("keenframe was closed"));
@@ -98,15 +104,18 @@ export class LocalHost {
     this._pump = null;
     this._stopped = false;
     this._stream = null;
+    this.closed = new Promise((resolve) => {
+      this._tellClosed = resolve;
+    });
     this.ready = makeEngines(setup).then((engines) => {
       this._stream = new Stream(engines, setup.module, options);
       return this._stream.levels;
     });
   }
 
-  async sharpen(frame) {
+  async sharpen(frame, passing = false) {
     await this.ready;
-    return sharpenOne(this._stream, frame);
+    return (passing ? sharpenOrPass : sharpenOne)(this._stream, frame);
   }
 
   async pump(readable, writable) {
@@ -130,6 +139,7 @@ export class LocalHost {
   }
 
   close() {
+    this._tellClosed();
     this.stop();
   }
 }

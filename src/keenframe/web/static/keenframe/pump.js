@@ -73,14 +73,8 @@ export class Pump {
   async _one(frame) {
     const dropped = this._dropped;
     this._dropped = 0;
-    let result = frame;
-    try {
-      result = await sharpenOne(this._stream, frame, dropped);
-      frame.close();
-    } catch (error) {
-      // The show goes on with the frame as it is.
-      this._stream.counts.failed(error.message);
-    }
+    const result = await sharpenOrPass(this._stream, frame, dropped);
+    frame.close();
     await this._writer.write(result);
   }
 }
@@ -90,6 +84,16 @@ export async function sharpenOne(stream, frame, dropped = 0) {
   const { width, height } = frame.visibleRect;
   if (stream.skip(width, height, frame.rotation, dropped)) return frame.clone();
   return makeFrame(await stream.process(await readFrame(frame), dropped));
+}
+
+/** As `sharpenOne`; what cannot be sharpened goes on as it is, and is counted. */
+export async function sharpenOrPass(stream, frame, dropped = 0) {
+  try {
+    return await sharpenOne(stream, frame, dropped);
+  } catch (error) {
+    stream.counts.failed(error.message);
+    return frame.clone();
+  }
 }
 
 const channel = new MessageChannel();

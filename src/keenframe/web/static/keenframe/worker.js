@@ -1,7 +1,7 @@
 /** A stream of its own on a thread of its own; host.js has the other end. */
 
 import { makeEngines } from "./engines.js";
-import { Pump, sharpenOne } from "./pump.js";
+import { Pump, sharpenOne, sharpenOrPass } from "./pump.js";
 import { Stream } from "./stream.js";
 
 const REPORT_MS = 250;
@@ -19,9 +19,9 @@ function report() {
 }
 
 const actions = {
-  async sharpen({ id, frame }) {
+  async sharpen({ id, frame, passing }) {
     try {
-      const result = await sharpenOne(stream, frame);
+      const result = await (passing ? sharpenOrPass : sharpenOne)(stream, frame);
       postMessage({ type: "sharpened", id, result }, [result]);
     } finally {
       frame.close();
