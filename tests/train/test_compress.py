@@ -26,7 +26,14 @@ from keenframe_train.data.validation import validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import load_experiment
 from keenframe_train.export.onnx_file import run_file, to_graph
-from keenframe_train.export.package import export_model, load_network, load_rounded, simplify, store_int8
+from keenframe_train.export.package import (
+    export_model,
+    load_network,
+    load_rounded,
+    mean_psnr,
+    simplify,
+    store_int8,
+)
 from keenframe_train.export.plain import export_plain, to_int8_graph
 from keenframe_train.export.web import export_web
 from keenframe_train.int8_table import as_run, as_shipped
@@ -272,6 +279,28 @@ def test_linear_layers_lie_in_eight_bits_and_names_are_short(bank: Bank, data: P
     assert exported.int8_file is not None
     with pytest.raises(TrainError, match="was not fine-tuned in INT8"):
         load_rounded(path)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_eight_bits_are_held_against_the_float_network(
+    compact: bool, bank: Bank, data: Path, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path, 1)
+    samples = validation_samples(find_images(data / "val"), ("r2",), 1, 96)
+    quantize_aware(path, bank, samples, tmp_path / "int8.pt", steps=2, batch=2, patch=64, workers=0)
+    about = {"name": "held", "description": "", "training_data": "", "compact": compact}
+    done = export_model(path, tmp_path / "out", samples, rounded=tmp_path / "int8.pt", **about)
+    network = mean_psnr(export_model(path, tmp_path, samples, **about).float_file, samples)["r2"]
+    assert done.int8_file is not None
+    assert done.int8_change["r2"] == pytest.approx(mean_psnr(done.int8_file, samples)["r2"] - network)
+    ruined = load_checkpoint(tmp_path / "int8.pt")
+    ruined["ema"]["tail.bias"] += 0.3
+    save_checkpoint(tmp_path / "ruined.pt", ruined)
+    with pytest.raises(TrainError, match=r"loses more than 0\.1 dB"):
+        export_model(path, tmp_path / "bad", samples, rounded=tmp_path / "ruined.pt", **about)
+    assert (
+        not list((tmp_path / "bad").glob("*-int8.onnx")) and compact != (tmp_path / "bad/held.onnx").exists()
+    )
 
 
 def test_an_interrupted_fine_tuning_goes_on_exactly(
