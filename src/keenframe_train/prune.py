@@ -37,6 +37,11 @@ def groups_kept(widths: Sequence[int], keep: float, multiple: int) -> int:
             f"blocks of {list(widths)} channels cannot be cut in groups of {multiple}; choose --multiple"
         )
     wanted = max(len(widths), round(keep * sum(widths) / multiple))
+    if len(widths) * multiple == sum(widths):
+        raise TrainError(
+            f"blocks of {list(widths)} channels have already one group a block; choose a smaller --multiple than "
+            f"{multiple}"
+        )
     if wanted * multiple == sum(widths):
         raise TrainError(
             f"--keep {keep} of {sum(widths)} channels in groups of {multiple} takes none out; choose a smaller one"

@@ -98,6 +98,7 @@ def test_groups_are_ranked_across_blocks() -> None:
         (1.5, 2, "--keep is the share"),
         (0.5, 3, "choose --multiple"),
         (0.95, 2, "takes none"),
+        (0.5, 4, "already one group a block; choose a smaller --multiple"),
     ):
         with pytest.raises(TrainError, match=says):
             choose(strong, keep, multiple)
