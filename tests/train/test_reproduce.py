@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,16 @@ from lightning_fabric import Fabric
 from PIL import Image
 from typer.testing import CliRunner
 
+from keenframe.evaluate.evaluation import Request
+from keenframe.evaluate.material import find_files
 from keenframe.zoo.store import read_spec
 from keenframe_train import reproduce as module
 from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.cli import app
+from keenframe_train.data.folders import train_and_validation
 from keenframe_train.data.images import ImageFile
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate import report
 from keenframe_train.evaluate.report import write_report
 from keenframe_train.experiment import RUNS, Budget, Claim, default_folder, load_experiment, make_plan
 from keenframe_train.nets.network import parameters
@@ -242,6 +247,28 @@ def test_a_readme_without_its_section_is_noticed_before_training(
     with pytest.raises(TrainError, match=says):
         write_report(data, ["keen"], None, None, 2, out, "auto", 1, 1, readme)
     assert not out.exists()
+
+
+def test_a_report_measures_the_held_out_part_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("faces", "text"):
+        shutil.copytree(data / "train-0" / folder, tmp_path / "data" / folder)
+    asked: list[Request] = []
+
+    def pretend(request: Request, told: object) -> None:
+        asked.append(request)
+        raise InterruptedError
+
+    monkeypatch.setattr(report, "evaluate", pretend)
+    about = (["keen"], None, None, 2, tmp_path / "out", "auto", 1, 1, None)
+    for material in (data, tmp_path / "data", tmp_path / "data"):
+        with pytest.raises(InterruptedError):
+            write_report(material, *about)
+    assert asked[0].material == data / "val"
+    found, _ = find_files(asked[2].material)
+    _, held_out = train_and_validation(tmp_path / "data")
+    assert [file.path.resolve() for file in found] == [file.path.resolve() for file in held_out]
 
 
 def test_the_command_says_what_was_written(data: Path, tmp_path: Path, monkeypatch) -> None:

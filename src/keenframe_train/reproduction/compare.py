@@ -18,6 +18,7 @@ from keenframe.condition import CONDITION_SIZE
 from keenframe.evaluate.methods import unsharp_mask
 from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.degradations import resize
+from keenframe_train.data.folders import SETS
 from keenframe_train.data.images import ImageFile, read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, make_sample
 from keenframe_train.errors import TrainError
@@ -30,7 +31,6 @@ from keenframe_train.recipe import Color
 Uint8 = NDArray[np.uint8]
 Restorer = Callable[[Uint8, Uint8], Uint8]
 FILE = "scores.jsonl"
-SETS = ("Set5", "Set14")
 
 
 @dataclass(frozen=True, slots=True)
