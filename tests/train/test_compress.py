@@ -250,6 +250,18 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     ):
         invoke("export", "other", "--data", str(data), "--bank", "banks/tiny", "--name", "other")
     invoke("export", "other", "--data", str(data), "--name", "other", "--no-int8")
+    another = dataclasses.replace(Recipe.from_json(later["recipe"]), seed=7)
+    save_checkpoint(Path("other/best.pt"), {**later, "step": 2, "recipe": another.to_json()})
+    with pytest.raises(TrainError, match=r"fine-tuned from a run of another recipe than 'other/best\.pt' is"):
+        invoke("export", "other", "--data", str(data), "--bank", "banks/tiny", "--name", "other")
+    given = ("--data", str(data), "--bank", "banks/tiny")
+    for words in (
+        ("int8", "tiny-p50/int8.pt"),
+        ("export", "tiny-p50/int8.pt"),
+        ("export", "tiny", "--expert", "tiny-p50/int8.pt"),
+    ):
+        with pytest.raises(TrainError, match=r"int8\.pt' is in INT8 arithmetic"):
+            invoke(*words, *given)
     names = {t.name: tuple(t.dims) for t in onnx.load("models/tiny-p50-int8.onnx").graph.initializer}
     assert names["first.0.weight.int8"] == (4, 8, 3, 3)
     assert "inner" in (tmp_path / "models/tiny-p50.onnx").read_bytes().decode("latin1")

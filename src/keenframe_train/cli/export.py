@@ -215,10 +215,10 @@ def _run(
 ) -> Path:  # fmt: skip
     """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
     from keenframe_train.errors import TrainError
-    from keenframe_train.nets.load import load_any
+    from keenframe_train.nets.load import load_float
     from keenframe_train.recipe import Recipe
 
-    _, state = load_any(best)
+    _, state = load_float(best)
     recipe = Recipe.from_json(state["recipe"])
     name = name or recipe.name
     if recipe.network.name != "keen":
@@ -231,6 +231,8 @@ def _run(
         done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
         runs = [best, *map(best_of, expert)]
+        for further_run in runs[1:]:
+            load_float(further_run)
         banks = [bank_folder(folder, name), *further]
         _experts(runs, data, name, models, folder, banks, pairs, frames, version, training_data)
         return models / f"{name}.onnx"
