@@ -107,6 +107,23 @@ def test_missing_empty_and_broken_data_are_named(tmp_path: Path) -> None:
         read_rgb(tmp_path / "bad.png")
 
 
+def test_deep_pictures_keep_their_range_and_what_is_transparent_is_black(tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 64 * 48).round().reshape(48, 64)
+    for name, array in (("deep.png", deep.astype(np.uint16)), ("deep.tif", deep.astype(np.uint16))):
+        Image.fromarray(array).save(tmp_path / name)
+        found = read_rgb(tmp_path / name)
+        assert found.shape == (48, 64, 3) and np.abs(found - deep[..., None] / 257).max() <= 0.5
+    for name, array in (("whole.tif", deep.astype(np.int32)), ("float.tif", deep.astype(np.float32))):
+        Image.fromarray(array).save(tmp_path / name)
+        with pytest.raises(TrainError, match=r"\.tif' has 32 bits a sample; convert it"):
+            read_rgb(tmp_path / name)
+    seen = np.full((40, 40, 4), 200, np.uint8)
+    seen[:, :20, 3], seen[:, 20:, 3] = 0, 255
+    Image.fromarray(seen).save(tmp_path / "seen.png")
+    found = read_rgb(tmp_path / "seen.png")
+    assert (found[:, :20] == 0).all() and (found[:, 20:] == 200).all()
+
+
 def test_luma_ranges() -> None:
     white, black = np.full((2, 2, 3), 255, np.uint8), np.zeros((2, 2, 3), np.uint8)
     assert luma(white)[0, 0] == 235 and luma(black)[0, 0] == 16
