@@ -19,7 +19,7 @@ from keenframe_train import reproduce as module
 from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.cli import app
 from keenframe_train.data.folders import train_and_validation
-from keenframe_train.data.images import ImageFile
+from keenframe_train.data.images import ImageFile, find_images
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate import report
 from keenframe_train.evaluate.report import write_report
@@ -27,7 +27,7 @@ from keenframe_train.experiment import RUNS, Budget, Claim, default_folder, load
 from keenframe_train.nets.network import parameters
 from keenframe_train.nets.registry import build
 from keenframe_train.reproduce import reproduce, smoke
-from keenframe_train.reproduction.compare import Score, names, sets_below
+from keenframe_train.reproduction.compare import Score, Subject, compare, names, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
 from keenframe_train.reproduction.tables import BEGIN, END, section
@@ -247,6 +247,23 @@ def test_a_readme_without_its_section_is_noticed_before_training(
     with pytest.raises(TrainError, match=says):
         write_report(data, ["keen"], None, None, 2, out, "auto", 1, 1, readme)
     assert not out.exists()
+
+
+def test_a_picture_that_has_changed_is_measured_anew(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "val", tmp_path / "val")
+    files = find_images(tmp_path / "val")
+    network = build("keen", head=8, trunk=8, blocks=1).eval()
+    subject = Subject({"student": network}, "luma", 64)
+
+    def measured() -> list[Score]:
+        return compare(subject, files, ["r2"], tmp_path, "key")
+
+    before, lines = measured(), (tmp_path / "scores.jsonl").read_text()
+    assert measured() == before and (tmp_path / "scores.jsonl").read_text() == lines
+    Image.fromarray(picture(77)).save(files[0].path)
+    after = measured()
+    changed = {(new.category, new.name) for old, new in zip(before, after, strict=True) if old != new}
+    assert changed == {(files[0].category, files[0].path.name)}
 
 
 def test_a_report_measures_the_held_out_part_alone(
