@@ -21,6 +21,7 @@ from keenframe_train.export.package import load_network
 from keenframe_train.importance import importance
 from keenframe_train.nets.resize import narrowed
 from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
+from keenframe_train.start import check_fit
 
 FILE = "pruned.pt"
 
@@ -92,6 +93,7 @@ def prune(
         raise TrainError(
             f"'{checkpoint}' is in INT8 arithmetic; prune the run's best.pt, and run `int8` afterwards"
         )
+    check_fit(recipe, net, bank, 1)
     made = out / FILE
     if made.exists():
         _, before = load_network(made)

@@ -233,6 +233,16 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     before = Path("tiny-p50/pruned.pt").read_bytes()
     invoke(*cut, "--steps", "2")  # finished: nothing is done again
     assert Path("tiny-p50/pruned.pt").read_bytes() == before
+    with monkeypatch.context() as inside:  # from within the run's folder it is the same command
+        inside.chdir("tiny")
+        invoke("prune", "best.pt", *cut[2:], "--steps", "2", "--bank", "../banks/tiny")
+    assert Path("tiny-p50/pruned.pt").read_bytes() == before
+    said = invoke(*cut, "--steps", "0", "--out", "tiny[red]")
+    assert "tiny[red]/pruned.pt" in said
+    build_bank(Path("banks/x2"), train, mix("keen-x2"), 2, size=128, workers=1)
+    for words in (cut, ("export", "tiny", "--data", str(data))):
+        with pytest.raises(TrainError, match="enlarges x1, the bank's pairs x2"):
+            invoke(*words, "--bank", "banks/x2")
     with pytest.raises(TrainError, match="was pruned otherwise"):
         invoke(*cut, "--steps", "2", "--multiple", "2")
     said = invoke(
