@@ -240,7 +240,8 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     said = invoke(*cut, "--steps", "0", "--out", "tiny[red]")
     assert "tiny[red]/pruned.pt" in said
     build_bank(Path("banks/x2"), train, mix("keen-x2"), 2, size=128, workers=1)
-    for words in (cut, ("export", "tiny", "--data", str(data))):
+    export = ("export", "tiny", "--data", str(data))
+    for words in (cut, export, (*export, "--expert", "tiny")):
         with pytest.raises(TrainError, match="enlarges x1, the bank's pairs x2"):
             invoke(*words, "--bank", "banks/x2")
     with pytest.raises(TrainError, match="was pruned otherwise"):

@@ -171,6 +171,7 @@ def test_a_student_alone(data: Path, tmp_path: Path) -> None:
 
 
 def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(data, tmp_path / "data")
     experiment, bank = load_experiment("srresnet-separable-int8"), tmp_path / "bank"
 
     def run(limit: int):
@@ -189,6 +190,12 @@ def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
         file.write('{"kind": "r3", "na')  # a run that was killed while it wrote
     assert pictures(run(2)) == 4
     assert scores.read_text().startswith(before) and len(scores.read_text().splitlines()) == 5
+    known = run(2)
+    assert known == run(2)
+    Image.fromarray(picture(78)).save(data / "val/faces/0.png")
+    found = run(2)
+    assert found["key"] != known["key"] and found["quality"] != known["quality"]
+    assert scores.read_text().count('"text/') == 2 and len(scores.read_text().splitlines()) == 5
 
 
 def test_pictures_of_one_name_are_told_apart() -> None:
