@@ -1,6 +1,6 @@
 """What pruned runs of `keenframe-train prune` lose in quality, and what they gain in time and size.
 
-    python -m benchmarks.pruning runs/keen runs/keen-p88 runs/keen-p75 runs/keen-p50
+    python -m benchmarks.pruning runs/reproduce/keen/teacher runs/keen-p75 runs/keen-p50
 
 The first run is the whole network. Gains are of each run's own last validation; time and size are of INT8 files of
 the runs' shapes, measured side by side in OpenVINO.

@@ -109,8 +109,7 @@ def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 def affinity(features: Tensor, grid: Sequence[int]) -> Tensor:
     """(N, C, H, W) -> (N, P, P): cosine of every two positions' channels, P = grid[0] * grid[1] areas."""
-    vectors = F.adaptive_avg_pool2d(features, tuple(grid)).flatten(2)
-    vectors = vectors * (vectors.square().sum(1, keepdim=True) + 1e-6).rsqrt()
+    vectors = F.normalize(F.adaptive_avg_pool2d(features, tuple(grid)).flatten(2), dim=1)
     return vectors.transpose(1, 2) @ vectors
 
 

@@ -131,6 +131,8 @@ def fit(
     if teacher_cache is not None:
         batches = lesson.cached(batches, teacher_cache, fabric)
     end = step if standing.exhausted(recipe) else recipe.steps
+    if stop_after is not None:  # of a run that is there already, nothing is left
+        end = max(step, min(end, stop_after))
     loader = DataLoader(
         batches, batch_size=None, sampler=range(step, end), num_workers=workers,
         prefetch_factor=8 if workers else None,

@@ -92,7 +92,8 @@ def fft(output: Tensor, target: Tensor) -> Tensor:
 
     The transform is orthonormal, so white noise of one strength costs the same in a patch of any size.
     """
-    spectrum = torch.fft.rfft2(output - target, norm="ortho")  # linear: one transform does
+    # Linear: one transform does. Its half would count its first and last columns, and so one direction's waves, twice.
+    spectrum = torch.fft.fft2(output - target, norm="ortho")
     return torch.view_as_real(spectrum).abs().mean()
 
 

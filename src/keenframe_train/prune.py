@@ -21,6 +21,7 @@ from keenframe_train.export.package import load_network
 from keenframe_train.importance import importance
 from keenframe_train.nets.resize import narrowed
 from keenframe_train.recipe import NetworkSpec, Recipe, TeacherSpec
+from keenframe_train.start import check_fit
 
 FILE = "pruned.pt"
 
@@ -37,6 +38,11 @@ def groups_kept(widths: Sequence[int], keep: float, multiple: int) -> int:
             f"blocks of {list(widths)} channels cannot be cut in groups of {multiple}; choose --multiple"
         )
     wanted = max(len(widths), round(keep * sum(widths) / multiple))
+    if len(widths) * multiple == sum(widths):
+        raise TrainError(
+            f"blocks of {list(widths)} channels have already one group a block; choose a smaller --multiple than "
+            f"{multiple}"
+        )
     if wanted * multiple == sum(widths):
         raise TrainError(
             f"--keep {keep} of {sum(widths)} channels in groups of {multiple} takes none out; choose a smaller one"
@@ -87,6 +93,7 @@ def prune(
         raise TrainError(
             f"'{checkpoint}' is in INT8 arithmetic; prune the run's best.pt, and run `int8` afterwards"
         )
+    check_fit(recipe, net, bank, 1)
     made = out / FILE
     if made.exists():
         _, before = load_network(made)

@@ -17,7 +17,7 @@ from keenframe_train.evaluate.judge import gains, measure
 from keenframe_train.export.package import share_bias, simplify
 from keenframe_train.losses import Losses
 from keenframe_train.nets.keen import Keen
-from keenframe_train.nets.load import load_any
+from keenframe_train.nets.load import load_any, load_float
 from keenframe_train.nets.rounding import (
     add_points,
     round_layers,
@@ -52,11 +52,11 @@ def quantize_aware(
     losses and the shares of the checkpoint's recipe. batch, patch: the recipe's where None.
 
     Every SAVE_EVERY steps all is kept beside `out`, so that a later call goes on where one was interrupted. Gives the
-    gains on `samples` as `evaluate.judge.gains` does. Raises TrainError for a bank that does not fit the recipe and for
-    what another call has left half done.
+    gains on `samples` as `evaluate.judge.gains` does. Raises TrainError for a bank that does not fit the recipe, for a
+    checkpoint that is fine-tuned already and for what another call has left half done.
     """
     torch.manual_seed(seed)
-    teacher, state = load_any(checkpoint)
+    teacher, state = load_float(checkpoint)
     recipe = Recipe.from_json(state["recipe"])
     batch, patch = batch or recipe.batch, patch or recipe.patch
     losses = Losses(recipe.losses)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import runpy
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +16,31 @@ from keenframe_train.errors import TrainError
 Color = Literal["luma", "rgb"]
 Optimizer = Literal["adam", "adamw", "muon"]
 Schedule = Literal["constant", "plateau", "step", "cosine"]
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object, most: float = sys.float_info.max) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+# Fields, what their values have to fulfil, and that in words.
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ("bank_items", "bank_size", "batch", "steps", "step_every", "validate_every", "save_every"),
+        lambda value: _whole(value, 1),
+        "1 or more",
+    ),
+    (("patch",), lambda value: _whole(value, 11), "11 or more, which validation takes"),
+    (("seed", "warmup", "patience"), lambda value: _whole(value, 0), "0 or more"),
+    (("rate",), lambda value: _number(value) and value > 0, "a number above 0"),
+    (("final_rate", "weight_decay", "clip"), _number, "a number from 0 up"),
+    (("light", "jitter", "ema"), lambda value: _number(value, 1), "a number from 0 to 1"),
+    (("factor",), lambda value: _number(value, 1) and value > 0, "a number above 0, at most 1"),
+    (("early_stopping",), lambda value: value is None or _whole(value, 1), "1 or more, or None"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +130,27 @@ class Recipe:
                 raise TrainError(
                     f"recipe '{self.name}': {name} is '{value}'; known: {', '.join(get_args(choices))}"
                 )
-        for name in ("bank_items", "batch", "patch", "steps", "step_every", "validate_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise TrainError(f"recipe '{self.name}': {name} is {getattr(self, name)}; expected 1 or more")
+        for names, fits, words in _RANGES:
+            for name in names:
+                if not fits(value := getattr(self, name)):
+                    raise TrainError(f"recipe '{self.name}': {name} is {value!r}; expected {words}")
+        taught = {str(number): teacher.weight for number, teacher in enumerate(self.teachers)}
+        weighed = {
+            "losses": self.losses,
+            "distill": self.distill,
+            "shares": self.shares or {},
+            "teachers": taught,
+        }
+        for name, weights in weighed.items():
+            for key, weight in weights.items():
+                if not _number(weight):
+                    raise TrainError(
+                        f"recipe '{self.name}': {name} has '{key}' at {weight!r}; expected a number from 0 up"
+                    )
+        if not any(self.losses.values()) and not any(self.distill.values()):
+            raise TrainError(f"recipe '{self.name}': no loss has a weight, so there is nothing to learn")
+        if self.shares is not None and not sum(self.shares.values()) > 0:
+            raise TrainError(f"recipe '{self.name}': no kind in shares has any, so there is nothing to draw")
         if self.patch > self.bank_size:
             raise TrainError(
                 f"recipe '{self.name}': patches of {self.patch} do not fit bank_size {self.bank_size}"

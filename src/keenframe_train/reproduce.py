@@ -156,7 +156,9 @@ def _evaluate(
     whole = digest(
         key,
         names(files),
+        *(file.path for file in files),
         [str(p) for p in sets],
+        *(path for folder in sets for path in sorted(folder.iterdir()) if path.is_file()),
         plan.budget,
         experiment.report,
         plan.notes,

@@ -26,7 +26,19 @@ def check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> N
 
     Raises TrainError that names both sides.
     """
-    channels, multiple = (3 if bank.color == "rgb" else 1), model.scale * model.size_multiple
+    check_pairs(recipe, model, bank)
+    multiple = model.scale * model.size_multiple
+    if recipe.patch % multiple or recipe.patch > bank.size:
+        raise TrainError(
+            f"patch is {recipe.patch}; expected a multiple of {multiple}, at most the bank's {bank.size}"
+        )
+    if recipe.batch % processes:
+        raise TrainError(f"a batch of {recipe.batch} does not split among {processes} processes evenly")
+
+
+def check_pairs(recipe: Recipe, model: nn.Module, bank: Bank) -> None:
+    """Raises TrainError when a bank's pairs are of another colour or scale than a recipe's network."""
+    channels = 3 if bank.color == "rgb" else 1
     if bank.color != recipe.color or channels != model.channels:
         raise TrainError(
             f"recipe '{recipe.name}' says {recipe.color}, its network takes {model.channels} channels and the bank "
@@ -37,12 +49,6 @@ def check_fit(recipe: Recipe, model: nn.Module, bank: Bank, processes: int) -> N
             f"network '{recipe.network.name}' enlarges x{model.scale}, the bank's pairs x{bank.scale}; "
             "check the network's scale, the mix and --bank"
         )
-    if recipe.patch % multiple or recipe.patch > bank.size:
-        raise TrainError(
-            f"patch is {recipe.patch}; expected a multiple of {multiple}, at most the bank's {bank.size}"
-        )
-    if recipe.batch % processes:
-        raise TrainError(f"a batch of {recipe.batch} does not split among {processes} processes evenly")
 
 
 def make_optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

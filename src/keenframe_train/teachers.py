@@ -173,10 +173,10 @@ def cache_teacher(
 ) -> TeacherCache:
     """Run a frozen teacher on every item that is missing in its cache below `folder`, and open that.
 
-    The cache lies in a folder of its own, named by the digests of teacher and bank: another teacher or bank never
-    meets it. Interrupt and call again: it goes on where it stopped. The teacher runs where it lies and under the
-    caller's autocast, and sees each item's own condition. One process at a time: in a distributed run, call it
-    within `fabric.rank_zero_first()`; the others then only open what is there.
+    The cache lies in a folder of its own, named by the digests of teacher and bank and by the arithmetic: another
+    teacher, bank or precision never meets it. Interrupt and call again: it goes on where it stopped. The teacher runs
+    where it lies and under the caller's autocast, and sees each item's own condition. One process at a time: in a
+    distributed run, call it within `fabric.rank_zero_first()`; the others then only open what is there.
     Raises TrainError when channels, scale or size do not fit, for an output that is not finite, and for a full disk.
     """
     freeze(teacher)
@@ -189,11 +189,16 @@ def cache_teacher(
             f"have {channels}; train the teacher on what the bank holds"
         )
     _check_scale(f"teacher {type(teacher).__name__}", traits(teacher).scale, scale)
-    key = {"teacher": weights_digest(teacher), "bank": bank_digest(bank), "steps": STEPS}
+    device = next(teacher.parameters()).device
+    arithmetic = (
+        torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+    )
+    key = {
+        "teacher": weights_digest(teacher), "bank": bank_digest(bank), "steps": STEPS, "arithmetic": str(arithmetic),
+    }  # fmt: skip
     own = folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     outputs, done = _open(own, key, shape)
     missing = np.flatnonzero(done == 0)
-    device = next(teacher.parameters()).device
     with progress() as bar, torch.no_grad():
         task = bar.add_task(f"{name}'s outputs", note="", total=count, completed=count - len(missing))
         for items in np.array_split(missing, math.ceil(len(missing) / batch)) if len(missing) else []:

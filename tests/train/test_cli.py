@@ -92,6 +92,8 @@ def test_from_pictures_to_a_measured_model(data: Path, tmp_path: Path) -> None:
             ["reproduce", "keen", "--data", ".", "--precision", "f7"],
             "cannot train on 1 x auto in f7: Precision",
         ),
+        (["reproduce", "keen", "--data", ".", "--precision", "64-true"], "Precision is one of auto, 32-true"),
+        (["fit", "keen", "--data", ".", "--set", "clip=-1"], "clip is -1.0; expected a number from 0 up"),
         (["reproduce", "keen", "--data", ".", "--device", "abacus"], "cannot train on 1 x abacus"),
         (["export", "none.pt", "--data", "."], "checkpoint 'none.pt' does not exist"),
         (["reproduce", "edsr-plain", "--data", "missing"], "data folder 'missing' does not exist"),

@@ -26,7 +26,14 @@ from keenframe_train.data.validation import validation_samples
 from keenframe_train.errors import TrainError
 from keenframe_train.experiment import load_experiment
 from keenframe_train.export.onnx_file import run_file, to_graph
-from keenframe_train.export.package import export_model, load_network, load_rounded, simplify, store_int8
+from keenframe_train.export.package import (
+    export_model,
+    load_network,
+    load_rounded,
+    mean_psnr,
+    simplify,
+    store_int8,
+)
 from keenframe_train.export.plain import export_plain, to_int8_graph
 from keenframe_train.export.web import export_web
 from keenframe_train.int8_table import as_run, as_shipped
@@ -91,6 +98,7 @@ def test_groups_are_ranked_across_blocks() -> None:
         (1.5, 2, "--keep is the share"),
         (0.5, 3, "choose --multiple"),
         (0.95, 2, "takes none"),
+        (0.5, 4, "already one group a block; choose a smaller --multiple"),
     ):
         with pytest.raises(TrainError, match=says):
             choose(strong, keep, multiple)
@@ -225,6 +233,17 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     before = Path("tiny-p50/pruned.pt").read_bytes()
     invoke(*cut, "--steps", "2")  # finished: nothing is done again
     assert Path("tiny-p50/pruned.pt").read_bytes() == before
+    with monkeypatch.context() as inside:  # from within the run's folder it is the same command
+        inside.chdir("tiny")
+        invoke("prune", "best.pt", *cut[2:], "--steps", "2", "--bank", "../banks/tiny")
+    assert Path("tiny-p50/pruned.pt").read_bytes() == before
+    said = invoke(*cut, "--steps", "0", "--out", "tiny[red]")
+    assert "tiny[red]/pruned.pt" in said
+    build_bank(Path("banks/x2"), train, mix("keen-x2"), 2, size=128, workers=1)
+    export = ("export", "tiny", "--data", str(data))
+    for words in (cut, export, (*export, "--expert", "tiny")):
+        with pytest.raises(TrainError, match="enlarges x1, the bank's pairs x2"):
+            invoke(*words, "--bank", "banks/x2")
     with pytest.raises(TrainError, match="was pruned otherwise"):
         invoke(*cut, "--steps", "2", "--multiple", "2")
     said = invoke(
@@ -242,6 +261,18 @@ def test_prune_then_int8_then_every_file(data: Path, tmp_path: Path, monkeypatch
     ):
         invoke("export", "other", "--data", str(data), "--bank", "banks/tiny", "--name", "other")
     invoke("export", "other", "--data", str(data), "--name", "other", "--no-int8")
+    another = dataclasses.replace(Recipe.from_json(later["recipe"]), seed=7)
+    save_checkpoint(Path("other/best.pt"), {**later, "step": 2, "recipe": another.to_json()})
+    with pytest.raises(TrainError, match=r"fine-tuned from a run of another recipe than 'other/best\.pt' is"):
+        invoke("export", "other", "--data", str(data), "--bank", "banks/tiny", "--name", "other")
+    given = ("--data", str(data), "--bank", "banks/tiny")
+    for words in (
+        ("int8", "tiny-p50/int8.pt"),
+        ("export", "tiny-p50/int8.pt"),
+        ("export", "tiny", "--expert", "tiny-p50/int8.pt"),
+    ):
+        with pytest.raises(TrainError, match=r"int8\.pt' is in INT8 arithmetic"):
+            invoke(*words, *given)
     names = {t.name: tuple(t.dims) for t in onnx.load("models/tiny-p50-int8.onnx").graph.initializer}
     assert names["first.0.weight.int8"] == (4, 8, 3, 3)
     assert "inner" in (tmp_path / "models/tiny-p50.onnx").read_bytes().decode("latin1")
@@ -272,6 +303,28 @@ def test_linear_layers_lie_in_eight_bits_and_names_are_short(bank: Bank, data: P
     assert exported.int8_file is not None
     with pytest.raises(TrainError, match="was not fine-tuned in INT8"):
         load_rounded(path)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_eight_bits_are_held_against_the_float_network(
+    compact: bool, bank: Bank, data: Path, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path, 1)
+    samples = validation_samples(find_images(data / "val"), ("r2",), 1, 96)
+    quantize_aware(path, bank, samples, tmp_path / "int8.pt", steps=2, batch=2, patch=64, workers=0)
+    about = {"name": "held", "description": "", "training_data": "", "compact": compact}
+    done = export_model(path, tmp_path / "out", samples, rounded=tmp_path / "int8.pt", **about)
+    network = mean_psnr(export_model(path, tmp_path, samples, **about).float_file, samples)["r2"]
+    assert done.int8_file is not None
+    assert done.int8_change["r2"] == pytest.approx(mean_psnr(done.int8_file, samples)["r2"] - network)
+    ruined = load_checkpoint(tmp_path / "int8.pt")
+    ruined["ema"]["tail.bias"] += 0.3
+    save_checkpoint(tmp_path / "ruined.pt", ruined)
+    with pytest.raises(TrainError, match=r"loses more than 0\.1 dB"):
+        export_model(path, tmp_path / "bad", samples, rounded=tmp_path / "ruined.pt", **about)
+    assert (
+        not list((tmp_path / "bad").glob("*-int8.onnx")) and compact != (tmp_path / "bad/held.onnx").exists()
+    )
 
 
 def test_an_interrupted_fine_tuning_goes_on_exactly(

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +17,12 @@ from keenframe.metrics import luma
 from keenframe_train.data.bank import Bank, build_bank, open_bank
 from keenframe_train.data.batches import BankBatches, item_weights
 from keenframe_train.data.degradations import Compose, GaussianBlur, Identity, resize
-from keenframe_train.data.folders import train_and_validation, training_only, validation_folder
+from keenframe_train.data.folders import (
+    train_and_validation,
+    training_only,
+    validation_folder,
+    validation_pictures,
+)
 from keenframe_train.data.images import (
     ImageFile,
     dihedral,
@@ -49,6 +57,7 @@ def test_folders_with_and_without_a_validation_part(data: Path, tmp_path: Path) 
         Image.fromarray(picture(index, 40, 40)).save(tmp_path / f"{index}.png")
     train, held_out = train_and_validation(tmp_path)
     assert (len(train), len(held_out)) == (8, 2)
+    assert validation_folder(tmp_path) is None and validation_pictures(tmp_path) == held_out
 
 
 def test_pictures_of_a_validation_folder_are_never_trained_on(tmp_path: Path) -> None:
@@ -61,10 +70,23 @@ def test_pictures_of_a_validation_folder_are_never_trained_on(tmp_path: Path) ->
     (tmp_path / "train-1").mkdir()
     (tmp_path / "text/c.png").rename(tmp_path / "train-1/c.png")
     assert [f.path.stem for f in train_and_validation(tmp_path)[0]] == ["c"]
+    assert validation_pictures(tmp_path) == held_out
     with pytest.raises(TrainError, match="holds validation pictures alone"):
         (tmp_path / "alone").mkdir()
         (tmp_path / "val").rename(tmp_path / "alone/val")
         train_and_validation(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("place", ["sets/Set5", "Set14"])
+def test_pictures_of_the_sets_are_never_trained_on(place: str, tmp_path: Path) -> None:
+    for index, folder in enumerate((place, "faces", "faces", "val")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(index, 40, 40)).save(tmp_path / folder / f"{index}.png")
+    assert [file.path.stem for file in training_only(tmp_path)] == ["1", "2"]
+    (tmp_path / "val/3.png").rename(tmp_path / "faces/3.png")
+    (tmp_path / "val").rmdir()
+    parts = train_and_validation(tmp_path)
+    assert sorted(file.path.stem for part in parts for file in part) == ["1", "2", "3"]
 
 
 def test_one_picture_a_category_is_split_and_one_alone_is_refused() -> None:
@@ -83,6 +105,23 @@ def test_missing_empty_and_broken_data_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(TrainError, match=r"bad\.png' is not an image"):
         read_rgb(tmp_path / "bad.png")
+
+
+def test_deep_pictures_keep_their_range_and_what_is_transparent_is_black(tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 64 * 48).round().reshape(48, 64)
+    for name, array in (("deep.png", deep.astype(np.uint16)), ("deep.tif", deep.astype(np.uint16))):
+        Image.fromarray(array).save(tmp_path / name)
+        found = read_rgb(tmp_path / name)
+        assert found.shape == (48, 64, 3) and np.abs(found - deep[..., None] / 257).max() <= 0.5
+    for name, array in (("whole.tif", deep.astype(np.int32)), ("float.tif", deep.astype(np.float32))):
+        Image.fromarray(array).save(tmp_path / name)
+        with pytest.raises(TrainError, match=r"\.tif' has 32 bits a sample; convert it"):
+            read_rgb(tmp_path / name)
+    seen = np.full((40, 40, 4), 200, np.uint8)
+    seen[:, :20, 3], seen[:, 20:, 3] = 0, 255
+    Image.fromarray(seen).save(tmp_path / "seen.png")
+    found = read_rgb(tmp_path / "seen.png")
+    assert (found[:, :20] == 0).all() and (found[:, 20:] == 200).all()
 
 
 def test_luma_ranges() -> None:
@@ -269,3 +308,39 @@ def test_shrunk_pictures_are_another_draw(data: Path, tmp_path: Path) -> None:
     again = build_bank(tmp_path / "again", files, MIXES["r1-shrunk"], 10, size=64, color="rgb", workers=1)
     assert np.array_equal(again.pristine, kept["r1-shrunk"])
     assert not np.array_equal(kept["r1"], kept["r1-shrunk"])
+
+
+def test_a_bank_of_another_mix_or_of_other_pictures_is_refused(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "train-0", tmp_path / "train-0")
+    files, folder = find_images(tmp_path / "train-0"), tmp_path / "bank"
+    make = partial(build_bank, folder, count=2, size=64, workers=1)
+    made = make(files=files, mix=MIXES["r1"])
+    with pytest.raises(TrainError, match=r"holds another bank: its mix is another one; .* --bank"):
+        make(files=files, mix=MIXES["r1-shrunk"])
+    # How a mix is judged makes no other pairs, and neither does another place of the same pictures.
+    make(files=files, mix=dataclasses.replace(MIXES["r1"], validation=("r2",)))
+    (tmp_path / "train-0").rename(tmp_path / "moved")
+    files = find_images(tmp_path / "moved")
+    assert np.array_equal(make(files=files, mix=MIXES["r1"]).degraded, made.degraded)
+    Image.fromarray(picture(7, 50, 50)).save(files[0].path)
+    with pytest.raises(TrainError, match="holds another bank: its pictures are others"):
+        make(files=files, mix=MIXES["r1"])
+    with pytest.raises(TrainError, match="seed is 0, expected 1; its pictures are others"):
+        make(files=files, mix=MIXES["r1"], seed=1)
+    # The first banks do not say what they are of.
+    card = json.loads((folder / "bank.json").read_text())
+    (folder / "bank.json").write_text(
+        json.dumps({k: v for k, v in card.items() if k not in ("mix", "pictures")})
+    )
+    make(files=files, mix=MIXES["r1-shrunk"])
+
+
+def test_a_full_disk_is_noticed_before_a_bank_is_made(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = find_images(data / "train-0")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=20_000))
+    build_bank(tmp_path / "small", files, MIXES["r1"], 2, size=64, workers=1)
+    with pytest.raises(TrainError, match="GB are free; make room"):
+        build_bank(tmp_path / "large", files, MIXES["r1"], 3, size=64, workers=1)
+    assert not list((tmp_path / "large").iterdir())

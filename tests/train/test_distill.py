@@ -247,6 +247,7 @@ def test_affinity_by_hand_whatever_the_channels_and_the_size() -> None:
     assert torch.allclose(f.affinity(apart, (1, 2)), torch.eye(2)[None], atol=1e-4)
     assert float(f.affinity_distance(apart, alike)) == pytest.approx(0.5, abs=1e-4)
     assert float(f.affinity_distance(alike, alike * 9)) == pytest.approx(0, abs=1e-5)
+    assert float(f.affinity_distance(alike, alike * 1e-4)) == pytest.approx(0, abs=1e-5)
     large = torch.rand(1, 3, 100, 80)
     assert f.affinity(large, (16, 16)).shape == (1, 256, 256)
     assert float(f.affinity_distance(large, F.avg_pool2d(large, 5))) < 0.02
@@ -379,8 +380,11 @@ def test_another_teacher_or_bank_has_another_cache(bank: Bank, teacher: Tiny, tm
     assert teachers.bank_digest(dataclasses.replace(bank, conditions=conditions)) != own
     cache_teacher(tmp_path, bank, teacher)
     teacher.last.bias.data.add_(1e-3)
-    cache_teacher(tmp_path, bank, teacher)
+    whole = cache_teacher(tmp_path, bank, teacher)
     assert len(list(tmp_path.iterdir())) == 2
+    with torch.autocast("cpu", torch.bfloat16):  # another arithmetic gives another output
+        coarse = cache_teacher(tmp_path, bank, teacher)
+    assert len(list(tmp_path.iterdir())) == 3 and not np.array_equal(coarse.outputs, whole.outputs)
 
 
 def small_bank(shape: tuple[int, ...], scale: int = 1) -> Bank:

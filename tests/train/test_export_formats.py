@@ -17,8 +17,9 @@ from keenframe.routing import Router, inputs_of, layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe.zoo.store import MODELS, read_spec
 from keenframe_train.errors import TrainError
-from keenframe_train.export import parity
+from keenframe_train.export import onnx_portable, parity
 from keenframe_train.export.convert import FORMATS, Conversion, convert, load_format
+from keenframe_train.export.frames import frames_for
 from keenframe_train.export.onnx_file import radius, to_graph, write_model
 from keenframe_train.export.onnx_portable import open_model
 from keenframe_train.export.package import halve_weights, load_network, simplify
@@ -250,3 +251,19 @@ def test_the_command_says_what_is_wrong(arguments: list[str], message: str, tmp_
     done = run("export", *arguments, cwd=tmp_path)
     assert done.returncode == 1 and message in done.stderr.replace("\n", " ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_file_that_gives_no_numbers_is_refused(value: float, tmp_path: Path) -> None:
+    class Broken:
+        NAME, PACKAGE, write = "broken", "onnxruntime", staticmethod(onnx_portable.write)
+
+        @staticmethod
+        def open_file(path: Path, threads: int) -> parity.Run:
+            run = onnx_portable.open_file(path, threads)
+            return lambda feeds: {name: np.full_like(array, value) for name, array in run(feeds).items()}
+
+    spec, network = read_spec(MODELS / "keen-x2.onnx"), networks_of(MODELS / "keen-x2.onnx", None)[0]
+    frames = frames_for(spec, (64, 48), None)[:1]
+    with pytest.raises(TrainError, match="gives NaN or infinity as sharpened"):
+        parity.write_and_compare(Broken(), network, network, tmp_path, "{}", None, frames)

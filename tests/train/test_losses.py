@@ -95,8 +95,8 @@ def test_gradients_are_finite(name: str, autocast: bool, equal: bool, weights: P
         ("rmse", LOSS_SCALE * math.sqrt(0.01 + (0.5 / 255) ** 2)),
         ("gradient", 0.0),
         ("sobel", 0.0),
-        # The only coefficient is the constant's: 0.1 * sqrt(16 * 16) over 16 * 9 complex numbers.
-        ("fft", 0.1 * 16 / (16 * 9 * 2)),
+        # The only coefficient is the constant's: 0.1 * sqrt(16 * 16) over 16 * 16 complex numbers.
+        ("fft", 0.1 * 16 / (16 * 16 * 2)),
         # Flat planes: 1 - (2 * 0.5 * 0.6 + C1) / (0.5^2 + 0.6^2 + C1).
         ("ssim", 1 - (0.6 + 1e-4) / (0.61 + 1e-4)),
     ],
@@ -116,8 +116,9 @@ def test_a_ramp_against_a_flat_picture() -> None:
 
 def test_frequency_of_one_wave_and_of_noise_in_any_size() -> None:
     wave = torch.cos(2 * torch.pi * 3 * torch.arange(16) / 16).expand(1, 1, 16, 16)
-    # A whole wave across is one real coefficient of the half spectrum, 16 * 16 / 2 / sqrt(16 * 16) = 8.
-    assert float(fft(wave, torch.zeros_like(wave))) == pytest.approx(8 / (16 * 9 * 2), abs=1e-6)
+    # A whole wave is two real coefficients, 16 * 16 / 2 / sqrt(16 * 16) = 8 each, across as down.
+    assert float(fft(wave, torch.zeros_like(wave))) == pytest.approx(2 * 8 / (16 * 16 * 2), abs=1e-6)
+    assert float(fft(wave.mT, torch.zeros_like(wave))) == pytest.approx(2 * 8 / (16 * 16 * 2), abs=1e-6)
     noise = [torch.randn(8, 1, n, n, generator=torch.Generator().manual_seed(n)) for n in (32, 128)]
     small, large = (float(fft(n, torch.zeros_like(n))) for n in noise)
     assert small == pytest.approx(large, rel=0.03)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,22 @@ from lightning_fabric import Fabric
 from PIL import Image
 from typer.testing import CliRunner
 
+from keenframe.evaluate.evaluation import Request
+from keenframe.evaluate.material import find_files
 from keenframe.zoo.store import read_spec
 from keenframe_train import reproduce as module
 from keenframe_train.checkpoint import load_checkpoint
 from keenframe_train.cli import app
-from keenframe_train.data.images import ImageFile
+from keenframe_train.data.folders import train_and_validation
+from keenframe_train.data.images import ImageFile, find_images
 from keenframe_train.errors import TrainError
+from keenframe_train.evaluate import report
 from keenframe_train.evaluate.report import write_report
 from keenframe_train.experiment import RUNS, Budget, Claim, default_folder, load_experiment, make_plan
 from keenframe_train.nets.network import parameters
 from keenframe_train.nets.registry import build
 from keenframe_train.reproduce import reproduce, smoke
-from keenframe_train.reproduction.compare import Score, names, sets_below
+from keenframe_train.reproduction.compare import Score, Subject, compare, names, sets_below
 from keenframe_train.reproduction.pictures import busiest, chosen
 from keenframe_train.reproduction.results import means
 from keenframe_train.reproduction.tables import BEGIN, END, section
@@ -166,6 +171,7 @@ def test_a_student_alone(data: Path, tmp_path: Path) -> None:
 
 
 def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(data, tmp_path / "data")
     experiment, bank = load_experiment("srresnet-separable-int8"), tmp_path / "bank"
 
     def run(limit: int):
@@ -184,6 +190,12 @@ def test_more_pictures_cost_only_themselves(data: Path, tmp_path: Path) -> None:
         file.write('{"kind": "r3", "na')  # a run that was killed while it wrote
     assert pictures(run(2)) == 4
     assert scores.read_text().startswith(before) and len(scores.read_text().splitlines()) == 5
+    known = run(2)
+    assert known == run(2)
+    Image.fromarray(picture(78)).save(data / "val/faces/0.png")
+    found = run(2)
+    assert found["key"] != known["key"] and found["quality"] != known["quality"]
+    assert scores.read_text().count('"text/') == 2 and len(scores.read_text().splitlines()) == 5
 
 
 def test_pictures_of_one_name_are_told_apart() -> None:
@@ -242,6 +254,45 @@ def test_a_readme_without_its_section_is_noticed_before_training(
     with pytest.raises(TrainError, match=says):
         write_report(data, ["keen"], None, None, 2, out, "auto", 1, 1, readme)
     assert not out.exists()
+
+
+def test_a_picture_that_has_changed_is_measured_anew(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "val", tmp_path / "val")
+    files = find_images(tmp_path / "val")
+    network = build("keen", head=8, trunk=8, blocks=1).eval()
+    subject = Subject({"student": network}, "luma", 64)
+
+    def measured() -> list[Score]:
+        return compare(subject, files, ["r2"], tmp_path, "key")
+
+    before, lines = measured(), (tmp_path / "scores.jsonl").read_text()
+    assert measured() == before and (tmp_path / "scores.jsonl").read_text() == lines
+    Image.fromarray(picture(77)).save(files[0].path)
+    after = measured()
+    changed = {(new.category, new.name) for old, new in zip(before, after, strict=True) if old != new}
+    assert changed == {(files[0].category, files[0].path.name)}
+
+
+def test_a_report_measures_the_held_out_part_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("faces", "text"):
+        shutil.copytree(data / "train-0" / folder, tmp_path / "data" / folder)
+    asked: list[Request] = []
+
+    def pretend(request: Request, told: object) -> None:
+        asked.append(request)
+        raise InterruptedError
+
+    monkeypatch.setattr(report, "evaluate", pretend)
+    about = (["keen"], None, None, 2, tmp_path / "out", "auto", 1, 1, None)
+    for material in (data, tmp_path / "data", tmp_path / "data"):
+        with pytest.raises(InterruptedError):
+            write_report(material, *about)
+    assert asked[0].material == data / "val"
+    found, _ = find_files(asked[2].material)
+    _, held_out = train_and_validation(tmp_path / "data")
+    assert [file.path.resolve() for file in found] == [file.path.resolve() for file in held_out]
 
 
 def test_the_command_says_what_was_written(data: Path, tmp_path: Path, monkeypatch) -> None:

@@ -15,7 +15,7 @@ from keenframe_train.errors import TrainError
 if TYPE_CHECKING:
     from keenframe_train.data.images import ImageFile
 
-log = Console(stderr=True)
+log = Console(stderr=True, markup=False)
 
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the result: new, empty, or an earlier run's.")

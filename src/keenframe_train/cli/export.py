@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from keenframe_train.data.bank import Bank
+    from keenframe_train.data.validation import Sample
     from keenframe_train.export.experts import Route
     from keenframe_train.export.package import Exported
     from keenframe_train.recipe import Recipe
@@ -215,10 +217,10 @@ def _run(
 ) -> Path:  # fmt: skip
     """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
     from keenframe_train.errors import TrainError
-    from keenframe_train.nets.load import load_any
+    from keenframe_train.nets.load import load_float
     from keenframe_train.recipe import Recipe
 
-    _, state = load_any(best)
+    _, state = load_float(best)
     recipe = Recipe.from_json(state["recipe"])
     name = name or recipe.name
     if recipe.network.name != "keen":
@@ -231,6 +233,8 @@ def _run(
         done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
         runs = [best, *map(best_of, expert)]
+        for further_run in runs[1:]:
+            load_float(further_run)
         banks = [bank_folder(folder, name), *further]
         _experts(runs, data, name, models, folder, banks, pairs, frames, version, training_data)
         return models / f"{name}.onnx"
@@ -259,7 +263,6 @@ def _keen(
     compact: bool = False,
 ) -> Exported:
     """A keen run as a model. frames: calibration pairs for INT8 where none was fine-tuned; 0 for no INT8 file."""
-    from keenframe_train.data.bank import open_bank
     from keenframe_train.export.package import export_model, load_network
     from keenframe_train.nets.load import fine_tuned
     from keenframe_train.recipe import Recipe
@@ -269,7 +272,7 @@ def _keen(
     rounded = fine_tuned(best) if frames else None
     calibration = []
     if frames and rounded is None:
-        calibration = open_bank(bank_folder(folder, recipe.bank_name)).calibration(frames)
+        calibration = _calibration(recipe, network, folder, frames)
     description = recipe.description or (
         "Sharpens call frames of any damage at their own size"
         if network.config.scale == 1
@@ -286,7 +289,6 @@ def _lab(
     version: str, source: str,
 ) -> Exported:  # fmt: skip
     """A network of the lab as an RGB model."""
-    from keenframe_train.data.bank import open_bank
     from keenframe_train.export.plain import export_plain
     from keenframe_train.nets.load import fine_tuned, load_any
 
@@ -295,13 +297,22 @@ def _lab(
     rounded = None if tuned is None else load_any(tuned)[0]
     calibration = []
     if frames and rounded is None:
-        calibration = open_bank(bank_folder(folder, recipe.bank_name)).calibration(frames)
+        calibration = _calibration(recipe, network, folder, frames)
     measured = {"validation windows, gain in dB": state["gains"], "steps": state["step"]}
     return export_plain(
         network, models, name, judged_on(recipe, data), description=recipe.description, training_data=source,
         recipe=recipe.to_card(), measured=measured, version=version,
         calibration=calibration, rounded=rounded,
     )  # fmt: skip
+
+
+def _calibration(recipe: Recipe, network: nn.Module, folder: Path | None, frames: int) -> list[Sample]:
+    from keenframe_train.data.bank import open_bank
+    from keenframe_train.start import check_pairs
+
+    pairs = open_bank(bank_folder(folder, recipe.bank_name))
+    check_pairs(recipe, network, pairs)
+    return pairs.calibration(frames)
 
 
 def _experts(
@@ -312,10 +323,18 @@ def _experts(
     import tempfile
     from functools import partial
 
+    from keenframe_train.data.bank import open_bank
     from keenframe_train.export.experts import join, qualities
     from keenframe_train.export.package import load_network
+    from keenframe_train.recipe import Recipe
+    from keenframe_train.start import check_pairs
 
-    experts = [load_network(path)[0] for path in runs]
+    experts = []
+    for path in runs:
+        network, state = load_network(path)
+        for pair_folder in banks:
+            check_pairs(Recipe.from_json(state["recipe"]), network, open_bank(pair_folder))
+        experts.append(network)
     route = _fitted(partial(qualities, experts), banks, pairs)
     with tempfile.TemporaryDirectory() as scratch:
         parts = [

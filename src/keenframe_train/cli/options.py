@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keenframe_train.data.validation import Sample
     from keenframe_train.recipe import Recipe
 
-out = Console()
+out = Console(markup=False)  # a path may hold what looks like it
 
 Data = Annotated[
     Path, typer.Option("--data", help="Folder of images: any layout, or with val/ and train*/ inside.")
@@ -24,7 +24,8 @@ RecipeName = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run's folder, or its best.pt.")]
 
-Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")]
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+Precision = Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}.")]
 
 WINDOWS, WINDOW = 4, 256  # validation windows of each category and kind, and their edge
 
@@ -42,6 +43,10 @@ def launched(precision: str, device: str = "auto", devices: str = "auto", nodes:
 
     if devices != "auto" and not (devices.isdecimal() and int(devices)):
         raise TrainError(f"--devices is a number from 1 up, or auto; got '{devices}'")
+    if precision not in PRECISIONS:
+        raise TrainError(
+            f"cannot train on {devices} x {device} in {precision}: Precision is one of {', '.join(PRECISIONS)}"
+        )
     try:
         fabric = Fabric(
             accelerator=device,

@@ -98,7 +98,7 @@ def fit(
         int, typer.Option(min=0, help="Processes that make batches, and pairs when there are none.")
     ] = 2,
     stop_after: Annotated[
-        int | None, typer.Option(help="Leave after this step of the run; call again to go on.")
+        int | None, typer.Option(min=1, help="Leave after this step of the run; call again to go on.")
     ] = None,
     teacher_cache: Annotated[
         Path | None,
@@ -143,12 +143,12 @@ def int8(
     Interrupted, the same command goes on.
     """
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.nets.load import load_any
+    from keenframe_train.nets.load import load_float
     from keenframe_train.qat import quantize_aware
     from keenframe_train.recipe import Recipe
 
     best = best_of(checkpoint)
-    _, state = load_any(best)
+    _, state = load_float(best)
     recipe = Recipe.from_json(state["recipe"])
     pairs = open_bank(bank_folder(folder, recipe.bank_name))
     target = best.with_name("int8.pt")

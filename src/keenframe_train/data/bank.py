@@ -11,11 +11,13 @@ float32 of the degraded luma, `kinds.u8` (N,) uint8 index into `bank.json`'s kin
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ from keenframe_train.recipe import Color
 
 Uint8 = NDArray[np.uint8]
 SIZE = 320
+# What of a bank's description is no name or number that tells by itself how two differ.
+_DIGESTS = {"mix": "its mix is another one", "pictures": "its pictures are others"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +167,8 @@ def build_bank(
 ) -> Bank:
     """Make the missing items of a bank and open it. Interrupt and call again: it goes on where it stopped.
 
-    Raises TrainError when the folder holds a bank of another description, and for a size that the mix's scale does
-    not divide.
+    Raises TrainError when the folder holds a bank of another description, for a size that the mix's scale does not
+    divide, and for a full disk.
     """
     if size % mix.scale:
         raise TrainError(f"a bank for scale {mix.scale} needs windows of a multiple of it; got {size}")
@@ -175,6 +179,8 @@ def build_bank(
         "scale": mix.scale,
         "kinds": list(mix.shares),
         "images": len(files),
+        "mix": _short(repr(replace(mix, validation=()))),
+        "pictures": _listing(files),
     }
     if color == "rgb":  # the first banks, all luma, say nothing
         description["color"] = color
@@ -182,18 +188,59 @@ def build_bank(
     with _alone(folder):
         card = folder / "bank.json"
         if card.exists():
-            if (found := _description(card)) != description:
+            if differences := _differences(_description(card), description):
                 raise TrainError(
-                    f"'{folder}' holds another bank ({found}); expected {description}: remove it"
+                    f"'{folder}' holds another bank: {'; '.join(differences)}; repeat the command that made it, name "
+                    "another folder with --bank, or remove it"
                 )
         else:
+            _check_space(folder, description, count)
             with replacing(card) as file:
                 file.write(json.dumps(description).encode())
         maps = _arrays(folder, description, "r+")
         missing = np.flatnonzero(maps["done"] == 0)
         if len(missing):
+            _check_space(folder, description, len(missing))
             _fill(maps, missing, _Job(files, mix, seed, size, color), workers)
     return open_bank(folder)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _listing(files: Sequence[ImageFile]) -> str:
+    """A short name of the pictures, by category, size and place below their common folder: data may be moved."""
+    root = os.path.commonpath([file.path.parent for file in files])
+    return _short(
+        "\n".join(
+            f"{file.category}/{file.path.relative_to(root).as_posix()} {file.path.stat().st_size}"
+            for file in files
+        )
+    )
+
+
+def _differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """In words; the first banks do not say what mix and pictures they are of, and are taken at their word."""
+    keys = [key for key in {**expected, **found} if key in found or key not in _DIGESTS]
+    return [
+        _DIGESTS.get(key, f"{key} is {found.get(key)}, expected {expected.get(key)}")
+        for key in keys
+        if found.get(key) != expected.get(key)
+    ]
+
+
+def _check_space(folder: Path, description: dict[str, Any], pairs: int) -> None:
+    """The files are sparse at first: a full disk would come later, as a crash of the memory map."""
+    size, small = description["size"], description["size"] // description["scale"]
+    colors = 3 if description.get("color") == "rgb" else 1
+    needed = pairs * (colors * (size**2 + small**2) + 4 * CONDITION_SIZE + 2)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise TrainError(
+            f"{pairs:,} pairs take {needed / 1e9:.1f} GB in '{folder}', {free / 1e9:.1f} GB are free; make room, or "
+            "choose another folder with --bank or fewer pairs"
+        )
 
 
 def _description(card: Path) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class DownUp:
 
 @dataclass(frozen=True, slots=True)
 class SliceLoss:
-    """Simulated loss in transmission: runs of 16-line macroblock rows replaced by the rows above, shifted.
+    """Simulated loss in transmission: runs of macroblocks in a row, filled with the line of pixels above them.
 
     That is what a decoder's simple spatial concealment shows. `losses`: how many runs [low, high].
     """

@@ -91,10 +91,23 @@ def draw_file(files: Sequence[ImageFile], index: int, rng: np.random.Generator) 
 
 
 def read_rgb(path: Path) -> Uint8:
-    """(H, W, 3) uint8 RGB. Raises TrainError for what is no readable picture."""
+    """(H, W, 3) uint8 RGB; 16 bits become 8, and what is transparent is laid over black.
+
+    Raises TrainError for what is no readable picture, and for samples that have no known white.
+    """
     try:
         check_input(path)
         with clear_errors(path), Image.open(path) as image:
+            if image.mode in ("I", "F"):
+                raise TrainError(
+                    f"'{path}' has 32 bits a sample; convert it to 16 or 8 bits first, or remove it"
+                )
+            if image.mode.startswith("I;16"):  # Pillow would cut off all above 255
+                gray = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+                return np.repeat(gray[..., None], 3, axis=2)
+            if image.has_transparency_data:
+                ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+                return np.asarray(Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB"))
             return np.asarray(image.convert("RGB"))
     except InputError as error:
         raise TrainError(str(error)) from error

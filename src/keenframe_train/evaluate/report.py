@@ -5,13 +5,14 @@ Two runs of it, so either goes on where it was interrupted: `pictures` and `clip
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from keenframe.evaluate.evaluation import Evaluation, Request, evaluate
 from keenframe.media.files import check_output, reason
-from keenframe_train.data.folders import validation_folder
+from keenframe_train.data.folders import validation_folder, validation_pictures
 from keenframe_train.errors import TrainError
 from keenframe_train.evaluate.damage import SENDINGS
 from keenframe_train.evaluate.tables import clips_table, stills_table
@@ -45,8 +46,9 @@ def write_report(
     methods = ("unsharp", *models)
     # A x2 model has nothing to say about pictures of full size, and is measured in any case.
     default = (*KINDS, *X2_KINDS)
+    material = validation_folder(data) or _linked(data, results / "held-out")
     request = Request(
-        validation_folder(data), results / "pictures", tuple(kinds or default), methods=methods, engine=engine,
+        material, results / "pictures", tuple(kinds or default), methods=methods, engine=engine,
         limit=limit, gray=True, workers=workers,
     )  # fmt: skip
     pictures = _run(request, "pictures")
@@ -82,6 +84,16 @@ def write_report(
     if readme is not None:
         insert_section(readme, text)
     return text
+
+
+def _linked(data: Path, folder: Path) -> Path:
+    """The held-out part of a data folder without one of its own, as links in a folder: nothing that was trained on."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in validation_pictures(data):
+        link = folder / file.path.relative_to(data)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.path.resolve())
+    return folder
 
 
 def _run(request: Request, what: str) -> Evaluation:

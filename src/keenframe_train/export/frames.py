@@ -12,8 +12,8 @@ from keenframe.demo import SAMPLES, Call
 from keenframe.metrics import luma
 from keenframe.zoo.spec import ModelSpec
 from keenframe_train.data.degradations import Uint8, resize
-from keenframe_train.data.folders import validation_folder
-from keenframe_train.data.images import find_images, read_rgb
+from keenframe_train.data.folders import validation_pictures
+from keenframe_train.data.images import read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, validation_samples
 from keenframe_train.export.portable import Size
 
@@ -35,7 +35,7 @@ def frames_for(spec: ModelSpec, size: Size | None, data: Path | None) -> list[Sa
     if data is None:
         samples = _embedded(spec)
     else:
-        files = find_images(validation_folder(data))
+        files = validation_pictures(data)
         color = "rgb" if spec.color == "rgb" else "luma"
         kinds = (_RGB_KINDS if spec.color == "rgb" else _KINDS)[spec.scale]
         samples = validation_samples(files, kinds, _PER_CATEGORY, _WINDOW, color=color)

@@ -150,7 +150,7 @@ def check_parity(model: Keen, path: Path, luma: NDArray[np.uint8], condition: ND
     difference = float(np.abs(expected - residual).max() / PEAK)
     wanted = np.rint(np.clip(output[0, 0].numpy() * PEAK, 0, PEAK))
     off = int(np.abs(wanted - pixels).max())
-    if difference > PARITY_LIMIT or off > 1:
+    if not difference <= PARITY_LIMIT or off > 1:
         raise TrainError(
             f"'{path}' differs from the network by {difference:.2e} of the range and {off} code values; "
             f"expected at most {PARITY_LIMIT:.0e} and 1: the exporter is at fault"

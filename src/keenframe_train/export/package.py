@@ -48,7 +48,7 @@ _FALLBACKS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The files, the float file's parity, and the INT8 file's mean PSNR against the float file's, in dB per kind."""
+    """The files, the float file's parity, and the INT8 file's mean PSNR against the float network's, in dB per kind."""
 
     float_file: Path
     parity: Parity
@@ -245,8 +245,8 @@ def export_model(
     rounded: a checkpoint of `qat.quantize_aware`, to be written as the INT8 file instead of quantising afterwards.
     compact: the float file, too, gets the 8-bit weights of `rounded` and is half as large; its arithmetic is float.
     samples: on which parity is proved and the INT8 loss measured. Raises TrainError when the float file differs
-    from the network by more than 1e-4 of the range, or when no choice of layers keeps the INT8 loss within 0.1 dB; a
-    file appears only when it has passed.
+    from the network by more than 1e-4 of the range, or when no choice of layers keeps the loss of eight bits, in either
+    file, within 0.1 dB of the float network; a file appears only when it has passed.
     """
     model, state = load_network(checkpoint)
     config = model.config
@@ -266,25 +266,33 @@ def export_model(
         created=datetime.date.today().isoformat(),
         description=description,
     )
-    if compact and rounded is not None:
+    simplify(model)
+    graph = to_graph(model)
+    stored = halve_weights(graph)
+    compact = compact and rounded is not None
+    reference: dict[str, float] = {}
+    if rounded is not None or calibration:
+        # Of the float network, whatever the float file holds: a poor fine-tuning must not be measured against itself.
+        reference = mean_psnr(stored.SerializeToString(), samples)
+    if compact:
+        assert rounded is not None
         model = load_rounded(rounded)
         model.points = torch.nn.ModuleDict()
-        graph = to_graph(model)
-        stored = halve_weights(store_int8(graph, float_arithmetic=True))
-    else:
-        simplify(model)
-        graph = to_graph(model)
-        stored = halve_weights(graph)
+        stored = halve_weights(store_int8(to_graph(model), float_arithmetic=True))
     float_file, int8_file = out / f"{name}.onnx", out / f"{name}-int8.onnx"
     trial = out / f".{name}.trial.onnx"
     changes: dict[str, float] = {}
     try:
         write_model(trial, stored, spec)
         parity = check_parity(model, trial, samples[0].degraded, samples[0].condition)
+        if compact and not _within(changes := _changes(trial, reference, samples)):
+            raise TrainError(
+                f"the float file with the weights of '{rounded}' loses more than {INT8_LOSS_LIMIT} dB to the float "
+                f"network: {changes}; fine-tune with `keenframe-train int8` again"
+            )
         trial.replace(float_file)
         if rounded is None and not calibration:
             return Exported(float_file, parity, None, {}, ())
-        reference = mean_psnr(float_file, samples)
         int8_spec = replace(spec, name=f"{name}-int8", precision="int8")
         for keep_float in _FALLBACKS if rounded is None else _FALLBACKS[:1]:
             if rounded is None:
@@ -292,8 +300,8 @@ def export_model(
             else:
                 small = halve_weights(eight_bit_head(store_int8(to_graph(load_rounded(rounded)))))
             write_model(trial, small, int8_spec)
-            changes = {kind: value - reference[kind] for kind, value in mean_psnr(trial, samples).items()}
-            if min(changes.values()) >= -INT8_LOSS_LIMIT:
+            changes = _changes(trial, reference, samples)
+            if _within(changes):
                 trial.replace(int8_file)
                 return Exported(float_file, parity, int8_file, changes, keep_float)
     finally:
@@ -301,3 +309,11 @@ def export_model(
     raise TrainError(
         f"INT8 loses more than {INT8_LOSS_LIMIT} dB: {changes}; fine-tune with `keenframe-train int8`"
     )
+
+
+def _changes(file: Path, reference: dict[str, float], samples: Sequence[Sample]) -> dict[str, float]:
+    return {kind: value - reference[kind] for kind, value in mean_psnr(file, samples).items()}
+
+
+def _within(changes: dict[str, float]) -> bool:
+    return all(change >= -INT8_LOSS_LIMIT for change in changes.values())

@@ -74,8 +74,8 @@ def write_and_compare(
 ) -> Written:
     """Write a network into the folder, run its files and compare them with the float network of the same name.
 
-    card: what the files say about themselves. TrainError for an operator that the format has not, a float file that
-    differs by more than 1e-4 of the range, and an INT8 file that loses more than 0.1 dB.
+    card: what the files say about themselves. TrainError for an operator that the format has not, an output that is
+    not finite, a float file that differs by more than 1e-4 of the range, and an INT8 file that loses more than 0.1 dB.
     """
     int8 = network is not reference
     files = writer.write(network, folder, size, card)
@@ -92,6 +92,10 @@ def write_and_compare(
             if found[name].shape != array.shape:
                 raise TrainError(
                     f"'{files[0].name}' gives {name} as {found[name].shape}; expected {array.shape}"
+                )
+            if not np.isfinite(found[name]).all():  # no comparison with a limit would tell
+                raise TrainError(
+                    f"'{files[0].name}' gives NaN or infinity as {name}: the exporter is at fault"
                 )
             difference = max(difference, float(np.abs(found[name] - array).max()) / scale)
         if int8:

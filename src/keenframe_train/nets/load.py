@@ -16,11 +16,21 @@ from keenframe_train.recipe import Recipe
 
 
 def fine_tuned(best: Path) -> Path | None:
-    """The int8.pt beside a run's best.pt, None where there is none. TrainError when it was made of earlier weights."""
+    """The int8.pt beside a run's best.pt, None where there is none.
+
+    TrainError when it was made of earlier weights, or of another training.
+    """
     tuned = best.with_name("int8.pt")
     if not tuned.exists():
         return None
-    steps = [load_checkpoint(path).get("step") for path in (tuned, best)]
+    states = [load_checkpoint(path) for path in (tuned, best)]
+    recipes = [Recipe.from_json(state.get("recipe", "")) for state in states]
+    if not recipes[0].same_run(recipes[1]):
+        raise TrainError(
+            f"'{tuned}' was fine-tuned from a run of another recipe than '{best}' is; run `keenframe-train int8` "
+            "again, or remove the file"
+        )
+    steps = [state.get("step") for state in states]
     if steps[0] != steps[1]:
         raise TrainError(
             f"'{tuned}' was fine-tuned from step {steps[0]} of the run, and '{best}' is of step {steps[1]}; run "
@@ -51,3 +61,13 @@ def load_any(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
     except (KeyError, TypeError, RuntimeError, TrainError) as error:
         raise TrainError(f"'{path}' holds no network of a run: {error}") from error
     return network.eval(), state
+
+
+def load_float(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """`load_any` of a run in float. Raises TrainError for what `int8` made of one, too."""
+    network, state = load_any(checkpoint)
+    if "rounded" in state:
+        raise TrainError(
+            f"'{checkpoint}' is in INT8 arithmetic; give the run's folder or its best.pt: int8.pt is found beside it"
+        )
+    return network, state

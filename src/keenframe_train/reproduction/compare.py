@@ -18,6 +18,7 @@ from keenframe.condition import CONDITION_SIZE
 from keenframe.evaluate.methods import unsharp_mask
 from keenframe.metrics import CEILING_DB, psnr, ssim
 from keenframe_train.data.degradations import resize
+from keenframe_train.data.folders import SETS
 from keenframe_train.data.images import ImageFile, read_rgb
 from keenframe_train.data.validation import Sample, luma_plane, make_sample
 from keenframe_train.errors import TrainError
@@ -30,7 +31,6 @@ from keenframe_train.recipe import Color
 Uint8 = NDArray[np.uint8]
 Restorer = Callable[[Uint8, Uint8], Uint8]
 FILE = "scores.jsonl"
-SETS = ("Set5", "Set14")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,13 @@ def compare(
 ) -> list[Score]:
     """Scores on every picture and kind, in their order; those that `out`/scores.jsonl has under `key` are kept.
 
-    key: names the weights. Interrupt and call again: it goes on after the last picture.
+    key: names the weights. Interrupt and call again: it goes on after the last picture. A picture that has changed
+    since then is measured anew.
     """
     path = out / FILE
-    wanted = [(name, file, kind) for name, file in zip(names(files), files, strict=True) for kind in kinds]
-    done, kept = _read(path, key)
+    known = {name: digest(file.path) for name, file in zip(names(files), files, strict=True)}
+    wanted = [(name, file, kind) for name, file in zip(known, files, strict=True) for kind in kinds]
+    done, kept = _read(path, key, known)
     write_text(path, "".join(f"{line}\n" for line in (json.dumps({"key": key}), *kept)))
     with progress() as bar, path.open("a") as lines:
         task = bar.add_task("comparison", total=len(wanted), note="")
@@ -124,7 +126,12 @@ def compare(
             if (kind, name) not in done:
                 sample = subject.sample(file, kind)
                 done[kind, name] = judge(sample, subject.outputs(sample))
-                record = {"kind": kind, "name": name, "scores": [asdict(s) for s in done[kind, name]]}
+                record = {
+                    "kind": kind,
+                    "name": name,
+                    "picture": known[name],
+                    "scores": [asdict(s) for s in done[kind, name]],
+                }
                 lines.write(json.dumps(record) + "\n")
                 lines.flush()
             bar.advance(task)
@@ -142,9 +149,11 @@ def names(files: Sequence[ImageFile]) -> list[str]:
     return found
 
 
-def _read(path: Path, key: str) -> tuple[dict[tuple[str, str], list[Score]], list[str]]:
+def _read(
+    path: Path, key: str, known: Mapping[str, str]
+) -> tuple[dict[tuple[str, str], list[Score]], list[str]]:
     """What is on the disk for these weights, and its lines; all from a damaged line on, the cut-off last one of a
-    killed run, is left out."""
+    killed run, is left out, and what is of another picture than that `known` by its name, too."""
     found: dict[tuple[str, str], list[Score]] = {}
     kept: list[str] = []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else ()):
@@ -152,7 +161,7 @@ def _read(path: Path, key: str) -> tuple[dict[tuple[str, str], list[Score]], lis
             record = json.loads(line)
             if number == 0 and record != {"key": key}:
                 break
-            if number:
+            if number and record["picture"] == known.get(record["name"], record["picture"]):
                 found[record["kind"], record["name"]] = [Score(**score) for score in record["scores"]]
                 kept.append(line)
         except (ValueError, KeyError, TypeError):
