@@ -23,6 +23,7 @@ from keenframe.tiles import round_up
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec
 from keenframe.zoo.store import read_spec
 from keenframe_train.errors import TrainError
+from keenframe_train.export.head import eight_bit_head
 from keenframe_train.export.onnx_file import radius, to_graph, write_model
 from keenframe_train.export.package import halve_weights, share_bias, simplify, store_int8
 from keenframe_train.nets.keen import Keen, KeenConfig
@@ -63,7 +64,7 @@ def random_model(config: KeenConfig, path: Path) -> None:
         enlarging="bicubic", condition={"kind": CONDITION_KIND, "size": 128}, steady=True, precision="int8",
         parameters=parameters(net),
     )  # fmt: skip
-    write_model(path, halve_weights(store_int8(to_graph(net.eval()))), spec)
+    write_model(path, halve_weights(eight_bit_head(store_int8(to_graph(net.eval())))), spec)
 
 
 def measure(
