@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from benchmarks.bodies.shapes import BUDGETS, budget_ms, edge_of, sizes
 from keenframe_train.evaluate.markdown import wide_table
@@ -77,6 +78,8 @@ def draw(rows: Sequence[Mapping[str, Any]], caption: str) -> Figure:
             )
         axes.plot([], [], color=color, linestyle="--", label=label)
     axes.set_xscale("log")
+    for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        ticks(ScalarFormatter())
     axes.set_xlabel("ms of the network, INT8")
     axes.set_ylabel("mean gain on validation windows, dB")
     axes.grid(color="#dddddd", linewidth=0.7, which="both")
