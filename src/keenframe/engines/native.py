@@ -12,7 +12,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -167,8 +167,8 @@ class NativeEngine(Engine[_Prepared]):
 
     def close(self) -> None:
         """Free everything and end the threads; a later run starts them again."""
+        self._pool.shutdown()  # first: a thread whose frame was interrupted still writes into what is freed next
         super().close()
-        self._pool.shutdown()
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
 
     def _prepare(self, height: int, width: int, variant: Variant) -> _Prepared:
@@ -225,9 +225,10 @@ class NativeEngine(Engine[_Prepared]):
         """Do the jobs beside each other, the last one in this thread."""
         *others, last = jobs
         waiting = [self._pool.submit(job) for job in others]
-        last()
-        for future in waiting:
-            future.result()
+        try:
+            last()
+        finally:
+            wait(waiting)  # whatever ends `last`: the others work on the same frame
 
 
 def _run(part: _Part, picture: _Picture) -> None:
