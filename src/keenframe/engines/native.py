@@ -229,6 +229,8 @@ class NativeEngine(Engine[_Prepared]):
             last()
         finally:
             wait(waiting)  # whatever ends `last`: the others work on the same frame
+        for future in waiting:
+            future.result()
 
 
 def _run(part: _Part, picture: _Picture) -> None:
