@@ -55,6 +55,19 @@ INLINE void sums(ints acc[8][WIDE], const uint8_t *const *taps, int count, int g
   }
 }
 
+// Byte k of every four, as numbers.
+INLINE floats byte_of(ints fours, int k) {
+  return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(fours, 8 * k), _mm512_set1_epi32(255)));
+}
+
+// Four whole numbers at 16 positions -> bytes, saturated, the four of a position side by side.
+INLINE ints bytes_of(const ints whole[4]) {
+  // Packing leaves in each 128 bits four positions of the first number, four of the second ...
+  ints low = _mm512_packs_epi32(whole[0], whole[1]), high = _mm512_packs_epi32(whole[2], whole[3]);
+  const ints turned = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  return _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), turned);
+}
+
 // Four outputs' sums at 16 positions -> codes of the target, the four bytes of a position side by side.
 INLINE ints codes_of(const ints acc[4], const float *scale, const float *shift, int leaky, const uint8_t *residual,
                      float gain, ints zero) {
@@ -62,17 +75,11 @@ INLINE ints codes_of(const ints acc[4], const float *scale, const float *shift, 
 #pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
     floats y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[k]), _mm512_set1_ps(scale[k]), _mm512_set1_ps(shift[k]));
-    if (residual) {
-      ints byte = _mm512_and_si512(_mm512_srli_epi32(added, 8 * k), _mm512_set1_epi32(255));
-      y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(byte), _mm512_set1_ps(gain), y);
-    }
+    if (residual) y = _mm512_fmadd_ps(byte_of(added, k), _mm512_set1_ps(gain), y);
     if (leaky) y = _mm512_max_ps(y, _mm512_mul_ps(y, _mm512_set1_ps(SLOPE)));
     whole[k] = _mm512_add_epi32(_mm512_cvtps_epi32(y), zero);
   }
-  // Packing saturates to a byte, and leaves in each 128 bits four positions of the first output, four of the second ...
-  ints low = _mm512_packs_epi32(whole[0], whole[1]), high = _mm512_packs_epi32(whole[2], whole[3]);
-  const ints turned = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  return _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), turned);
+  return bytes_of(whole);
 }
 
 // The position behind the last is the border that the next layer reads.
@@ -232,18 +239,11 @@ static void finish(const layer *l, const plane *planes, const picture *p, int y)
         if (p->previous)
           before = _mm512_mask_i32gather_epi32(before, inside, sixteenths, p->previous + block + 4 * g, 1);
         for (int k = 0; k < 4; k++) {
-          const ints byte = _mm512_set1_epi32(255);
-          floats was = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(own_four, 8 * k), byte));
-          floats sharp = _mm512_fmadd_ps(pixel[k], strength, was);
-          if (p->previous) {
-            floats last = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(before, 8 * k), byte));
-            sharp = _mm512_fmadd_ps(keep, _mm512_sub_ps(last, sharp), sharp);
-          }
+          floats sharp = _mm512_fmadd_ps(pixel[k], strength, byte_of(own_four, k));
+          if (p->previous) sharp = _mm512_fmadd_ps(keep, _mm512_sub_ps(byte_of(before, k), sharp), sharp);
           whole[k] = _mm512_cvtps_epi32(sharp);
         }
-        ints low = _mm512_packs_epi32(whole[0], whole[1]), high = _mm512_packs_epi32(whole[2], whole[3]);
-        const ints turned = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-        quads[g] = _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), turned);
+        quads[g] = bytes_of(whole);
       }
       if (!p->correction) store_blocks(p->pixels + block, quads, left);
     }

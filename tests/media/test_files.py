@@ -12,24 +12,16 @@ from keenframe.errors import InputError, OutputError
 from keenframe.media.files import check_input, check_output, whole_file
 
 
-def test_what_is_private_stays_private(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    path.chmod(0o640)
+    path.chmod(mode)
     with whole_file(path, overwrite=True) as part:
         part.write_text("new")
         assert stat.S_IMODE(part.stat().st_mode) == 0o600
-    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == mode
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_read_only_file_is_replaced_by_one(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    path.chmod(0o444)
-    with whole_file(path, overwrite=True) as part:
-        part.write_text("new")
-    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o444
 
 
 def test_links_are_written_through(tmp_path: Path) -> None:

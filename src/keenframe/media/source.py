@@ -104,10 +104,8 @@ class Source:
     def _measured_rate(self) -> Fraction:
         """Whole frames per second by the times of the first packets."""
         times: list[int] = []
-        with (
-            suppress(FFmpegError, OSError),
-            self._open() as again,
-        ):  # damage is for the real reading to report
+        # Damage is for the real reading to report.
+        with suppress(FFmpegError, OSError), self._open() as again:
             packets = again.demux(again.streams[self.video.index])
             times += (packet.pts for packet in islice(packets, _MEASURED_PACKETS) if packet.pts is not None)
         if len(times) < 2 or max(times) == min(times):

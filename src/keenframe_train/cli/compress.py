@@ -55,9 +55,8 @@ def prune(
     from keenframe_train.prune import prune as cut
     from keenframe_train.recipe import Recipe
 
-    best = best_of(
-        checkpoint
-    ).resolve()  # the new run is named by the folder of this one, which may be the current one
+    # The new run is named by the folder of this one, which may be the current one.
+    best = best_of(checkpoint).resolve()
     network, state = load_network(best)
     recipe = Recipe.from_json(state["recipe"])
     pairs = open_bank(bank_folder(folder, recipe.bank_name))
