@@ -2,8 +2,8 @@
 // below it are there. So a row is read while it is still in the cache, and no plane of features is ever whole.
 //
 // A row of features holds, for every four channels, four bytes for each position: channels 4g .. 4g + 3 of position x
-// are the bytes 4x .. 4x + 3 of group g. That is what VPDPBUSD multiplies; and four rows of a luma plane are such a row
-// already, of 4x4 blocks as positions.
+// are the bytes 4x .. 4x + 3 of group g. That is what VPDPBUSD and SDOT multiply; and four rows of a luma plane are such a
+// row already, of 4x4 blocks as positions.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -21,8 +21,10 @@ typedef struct {
 // One layer. first: the first row that this call needs of it; done: rows up to here are computed, kept by `run`.
 // weights: int8 by blocks of eight outputs (UP: four), then tap, group of inputs, output, input; UP has a tap for each
 // of the four pixels, as (row, column), and in each block the four outputs of the left pixel before those of the right one.
-// start: what the sums begin with, in the same order. scale, shift: of the sums, for each output, in steps of the target; TAIL: in code
-// values of the coefficients. residual: the plane that is added, or -1, times `gain`; its zero point is in `shift`.
+// Where `keenframe_bits_of_a_weight` is 16, int16, and of the four inputs the first and third before the others.
+// start: what the sums begin with, in the same order: the zero point is nothing then, though each code counts as
+// `keenframe_code_offset` less. scale, shift: of the sums, for each output, in steps of the target; TAIL: in code values of
+// the coefficients. residual: the plane that is added, or -1, times `gain`; its zero point is in `shift`.
 typedef struct {
   int32_t kind, source, target, residual, inputs, outputs, leaky, first, done;
   float gain;

@@ -1,83 +1,71 @@
 #include "keen.h"
-
-#include <immintrin.h>
+#include "vector.h"
 
 #define MARGIN 64
-#define LANES 16           // positions in a vector
-#define WIDE 3             // vectors of positions that are computed at a time
-#define STEP (LANES * WIDE)
-#define BYTES (4 * LANES)  // of a vector
+#define STEP (LANES * WIDE)  // positions that are computed at a time
 #define SLOPE 0.1f
 #define WIDEST 8192  // pixels of a line, in `keenframe_keep`
 
-typedef __m512i ints;
-typedef __m512 floats;
+#ifdef _WIN32
+#define VISIBLE __declspec(dllexport)
+#else
+#define VISIBLE __attribute__((visibility("default")))
+#endif
 
-#define INLINE static inline __attribute__((always_inline))
+VISIBLE const int32_t keenframe_code_offset = CODE_OFFSET, keenframe_bits_of_a_weight = 2 * FOUR;
 
 INLINE uint8_t *row_of(const plane *p, int y) {
   int slot = y < 0 || y >= p->height ? p->ring : y % p->ring;
   return p->data + (int64_t)slot * p->groups * p->pitch + MARGIN;
 }
 
-INLINE ints load(const uint8_t *at) { return _mm512_loadu_si512(at); }
-
 // Positions 0, 2, 4 .. 30 from `at` on, or with odd 1, 3 .. 31.
 INLINE ints load_every_second(const uint8_t *at, int odd) {
-  const ints even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  return _mm512_permutex2var_epi32(load(at), _mm512_add_epi32(even, _mm512_set1_epi32(odd)), load(at + BYTES));
-}
-
-INLINE ints weight_of(const int8_t *at) {
-  int32_t four;
-  __builtin_memcpy(&four, at, 4);
-  return _mm512_set1_epi32(four);
+  ints first = load(at), second = load(at + BYTES);
+  return odd ? CHOOSE(first, second, ODD) : CHOOSE(first, second, EVEN);
 }
 
 // Sums of eight outputs at STEP positions. Each tap is a pointer to the first group of its row, moved by its column.
-INLINE void sums(ints acc[8][WIDE], const uint8_t *const *taps, int count, int groups, int64_t pitch, const int8_t *weights,
+INLINE void sums(ints acc[8][WIDE], const uint8_t *const *taps, int count, int groups, int64_t pitch, const int8_t *kernel,
                  const int32_t *start, int every_second) {
-  for (int o = 0; o < 8; o++)
-    for (int v = 0; v < WIDE; v++) acc[o][v] = _mm512_set1_epi32(start[o]);
-  for (int t = 0; t < count; t++) {
-    const uint8_t *at = taps[t];
-    for (int g = 0; g < groups; g++, at += pitch, weights += 32) {
-      ints x[WIDE];
-      for (int v = 0; v < WIDE; v++)
-        x[v] = every_second ? load_every_second(at + 2 * BYTES * v, t & 1) : load(at + BYTES * v);
 #pragma clang loop unroll(full)
-      for (int o = 0; o < 8; o++) {
-        ints w = weight_of(weights + 4 * o);
+  for (int first = 0; first < 8; first += AT_ONCE) {
+    const int8_t *w = kernel + FOUR * first;
+    ints sum[AT_ONCE][WIDE];
+    for (int o = 0; o < AT_ONCE; o++)
+      for (int v = 0; v < WIDE; v++) sum[o][v] = all(start[first + o]);
+    for (int t = 0; t < count; t++) {
+      const uint8_t *at = taps[t];
+      for (int g = 0; g < groups; g++, at += pitch, w += 8 * FOUR) {
+        ints x[WIDE];
+        for (int v = 0; v < WIDE; v++)
+          x[v] = every_second ? load_every_second(at + 2 * BYTES * v, t & 1) : load(at + BYTES * v);
 #pragma clang loop unroll(full)
-        for (int v = 0; v < WIDE; v++) acc[o][v] = _mm512_dpbusd_epi32(acc[o][v], x[v], w);
+        for (int o = 0; o < AT_ONCE; o++) {
+          weights four = weights_of(w + FOUR * o);
+#pragma clang loop unroll(full)
+          for (int v = 0; v < WIDE; v++) sum[o][v] = dot(sum[o][v], x[v], four);
+        }
       }
     }
+    for (int o = 0; o < AT_ONCE; o++)
+      for (int v = 0; v < WIDE; v++) acc[first + o][v] = sum[o][v];
   }
 }
 
 // Byte k of every four, as numbers.
-INLINE floats byte_of(ints fours, int k) {
-  return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(fours, 8 * k), _mm512_set1_epi32(255)));
-}
+INLINE floats byte_of(ints fours, int k) { return real((ints)((unsigneds)fours >> (8 * k) & 255)); }
 
-// Four whole numbers at 16 positions -> bytes, saturated, the four of a position side by side.
-INLINE ints bytes_of(const ints whole[4]) {
-  // Packing leaves in each 128 bits four positions of the first number, four of the second ...
-  ints low = _mm512_packs_epi32(whole[0], whole[1]), high = _mm512_packs_epi32(whole[2], whole[3]);
-  const ints turned = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  return _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), turned);
-}
-
-// Four outputs' sums at 16 positions -> codes of the target, the four bytes of a position side by side.
+// Four outputs' sums -> codes of the target, the four bytes of a position side by side.
 INLINE ints codes_of(const ints acc[4], const float *scale, const float *shift, int leaky, const uint8_t *residual,
                      float gain, ints zero) {
-  ints whole[4], added = residual ? load(residual) : _mm512_setzero_si512();
+  ints whole[4], added = residual ? load(residual) : all(0);
 #pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
-    floats y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[k]), _mm512_set1_ps(scale[k]), _mm512_set1_ps(shift[k]));
-    if (residual) y = _mm512_fmadd_ps(byte_of(added, k), _mm512_set1_ps(gain), y);
-    if (leaky) y = _mm512_max_ps(y, _mm512_mul_ps(y, _mm512_set1_ps(SLOPE)));
-    whole[k] = _mm512_add_epi32(_mm512_cvtps_epi32(y), zero);
+    floats y = real(acc[k]) * scale[k] + shift[k];
+    if (residual) y = byte_of(added, k) * gain + y;
+    if (leaky) y = larger(y, y * SLOPE);
+    whole[k] = nearest(y) + zero;
   }
   return bytes_of(whole);
 }
@@ -109,12 +97,12 @@ INLINE void convolve(const layer *l, const plane *planes, int y, int leaky, int 
   uint8_t *out = row_of(to, y);
   const uint8_t *kept = has_residual ? row_of(&planes[l->residual], y) : 0;
   int64_t kept_pitch = has_residual ? planes[l->residual].pitch : 0;
-  ints zero = _mm512_set1_epi32(to->zero);
+  ints zero = all(to->zero);
   for (int x = 0; x < to->width; x += STEP) {
     for (int t = 0; t < count; t++) taps[t] = rows[t] + 4 * step * x;
     for (int o = 0; o < l->outputs; o += 8) {
       ints acc[8][WIDE];
-      sums(acc, taps, count, groups, from->pitch, l->weights + (int64_t)o * count * l->inputs, l->start + o,
+      sums(acc, taps, count, groups, from->pitch, l->weights + (int64_t)o * count * groups * FOUR, l->start + o,
            every_second);
 #pragma clang loop unroll(full)
       for (int half = 0; half < 2; half++)
@@ -125,7 +113,7 @@ INLINE void convolve(const layer *l, const plane *planes, int y, int leaky, int 
           int64_t at = 4 * x + BYTES * v;
           const uint8_t *residual = has_residual ? kept + first / 4 * kept_pitch + at : 0;
           ints codes = codes_of(four, l->scale + first, l->shift + first, leaky, residual, l->gain, zero);
-          _mm512_storeu_si512(out + first / 4 * to->pitch + at, codes);
+          store(out + first / 4 * to->pitch + at, codes);
         }
     }
   }
@@ -135,31 +123,29 @@ INLINE void convolve(const layer *l, const plane *planes, int y, int leaky, int 
 // Every position of the source becomes 2x2 of the target: a convolution of one tap for each of the four.
 INLINE void enlarge(const layer *l, const plane *planes, int y, int leaky) {
   const plane *from = &planes[l->source], *to = &planes[l->target], *kept = &planes[l->residual];
-  const ints early = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const ints late = _mm512_add_epi32(early, _mm512_set1_epi32(8));
   const uint8_t *source = row_of(from, y);
   int groups = l->inputs / 4;
-  ints zero = _mm512_set1_epi32(to->zero);
+  ints zero = all(to->zero);
   for (int dy = 0; dy < 2; dy++) {
     uint8_t *out = row_of(to, 2 * y + dy);
     const uint8_t *added = row_of(kept, 2 * y + dy);
     for (int x = 0; x < from->width; x += STEP) {
       for (int o = 0; o < l->outputs; o += 4) {
         // Four outputs for the even columns, then the same four for the odd ones.
-        const int8_t *weights = l->weights + ((int64_t)(o / 4) * 2 + dy) * groups * 32;
+        const int8_t *kernel = l->weights + ((int64_t)(o / 4) * 2 + dy) * groups * 8 * FOUR;
         const uint8_t *tap = source + 4 * x;
         ints acc[8][WIDE];
-        sums(acc, &tap, 1, groups, from->pitch, weights, l->start + (o / 4 * 2 + dy) * 8, 0);
+        sums(acc, &tap, 1, groups, from->pitch, kernel, l->start + (o / 4 * 2 + dy) * 8, 0);
 #pragma clang loop unroll(full)
         for (int v = 0; v < WIDE; v++) {
 #pragma clang loop unroll(full)
           for (int side = 0; side < 2; side++) {
             ints four[4];
             for (int k = 0; k < 4; k++)
-              four[k] = _mm512_permutex2var_epi32(acc[k][v], side ? late : early, acc[4 + k][v]);
+              four[k] = side ? CHOOSE(acc[k][v], acc[4 + k][v], LATE) : CHOOSE(acc[k][v], acc[4 + k][v], EARLY);
             int64_t at = 8 * x + BYTES * (2 * v + side);
             ints codes = codes_of(four, l->scale + o, l->shift + o, leaky, added + o / 4 * kept->pitch + at, l->gain, zero);
-            _mm512_storeu_si512(out + o / 4 * to->pitch + at, codes);
+            store(out + o / 4 * to->pitch + at, codes);
           }
         }
       }
@@ -168,26 +154,21 @@ INLINE void enlarge(const layer *l, const plane *planes, int y, int leaky) {
   }
 }
 
-// 16 positions' pixels, four bytes of each in each of the four vectors, into (16, 16) bytes.
-INLINE void store_blocks(uint8_t *to, const ints quads[4], int count) {
-  ints a = _mm512_unpacklo_epi32(quads[0], quads[1]), b = _mm512_unpackhi_epi32(quads[0], quads[1]);
-  ints c = _mm512_unpacklo_epi32(quads[2], quads[3]), d = _mm512_unpackhi_epi32(quads[2], quads[3]);
-  ints turned[4] = {_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c), _mm512_unpacklo_epi64(b, d),
-                    _mm512_unpackhi_epi64(b, d)};
-  // Of each vector the 128 bits number i are position 4 i and what it is itself.
-  uint8_t whole[16 * 16] __attribute__((aligned(64)));
-  for (int k = 0; k < 4; k++) {
-    _mm_store_si128((__m128i *)(whole + 16 * k), _mm512_extracti32x4_epi32(turned[k], 0));
-    _mm_store_si128((__m128i *)(whole + 16 * (4 + k)), _mm512_extracti32x4_epi32(turned[k], 1));
-    _mm_store_si128((__m128i *)(whole + 16 * (8 + k)), _mm512_extracti32x4_epi32(turned[k], 2));
-    _mm_store_si128((__m128i *)(whole + 16 * (12 + k)), _mm512_extracti32x4_epi32(turned[k], 3));
-  }
-  if (count >= 16) {
-    for (int k = 0; k < 4; k++) _mm512_storeu_si512(to + 64 * k, _mm512_load_si512(whole + 64 * k));
-  } else {
-    for (int k = 0; k < count; k++)
-      _mm_storeu_si128((__m128i *)(to + 16 * k), _mm_load_si128((__m128i *)(whole + 16 * k)));
-  }
+// The first `count` positions' sixteen pixels each, four bytes of every position in each of the four vectors.
+INLINE void store_blocks(uint8_t *to, const ints fours[4], int count) {
+  ints turned[4];
+  turn(turned, fours);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < LANES; i++)  // of each vector the 128 bits number i are position 4 i and what it is itself
+    if (i < count) __builtin_memcpy(to + 16 * i, (quad *)&turned[i % 4] + i / 4, 16);
+}
+
+INLINE void load_blocks(ints fours[4], const uint8_t *from, int count) {
+  ints turned[4] = {0};
+#pragma clang loop unroll(full)
+  for (int i = 0; i < LANES; i++)
+    if (i < count) __builtin_memcpy((quad *)&turned[i % 4] + i / 4, from + 16 * i, 16);
+  turn(fours, turned);
 }
 
 // The last layer: coefficients by a convolution, pixels from them, and the picture that they are added to.
@@ -196,56 +177,53 @@ static void finish(const layer *l, const plane *planes, const picture *p, int y)
   const uint8_t *rows[9], *taps[9];
   int count = taps_of(l, from, y, rows), groups = l->inputs / 4;
   const uint8_t *luma = row_of(own, y);
-  const ints sixteenths = _mm512_setr_epi32(0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240);
-  floats strength = _mm512_set1_ps(p->strength);
   for (int x = 0; x < p->columns; x += STEP) {
     for (int t = 0; t < count; t++) taps[t] = rows[t] + 4 * x;
     floats coefficients[16][WIDE];
     for (int o = 0; o < 16; o += 8) {
       ints acc[8][WIDE];
-      sums(acc, taps, count, groups, from->pitch, l->weights + (int64_t)o * count * l->inputs, l->start + o, 0);
+      sums(acc, taps, count, groups, from->pitch, l->weights + (int64_t)o * count * groups * FOUR, l->start + o, 0);
 #pragma clang loop unroll(full)
       for (int k = 0; k < 8; k++)
 #pragma clang loop unroll(full)
         for (int v = 0; v < WIDE; v++)
-          coefficients[o + k][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[k][v]), _mm512_set1_ps(l->scale[o + k]),
-                                                   _mm512_set1_ps(l->shift[o + k]));
+          coefficients[o + k][v] = real(acc[k][v]) * l->scale[o + k] + l->shift[o + k];
     }
     for (int v = 0; v < WIDE; v++) {
       int column = x + LANES * v, left = p->columns - column;
       if (left <= 0) break;
       int64_t block = ((int64_t)y * p->columns + column) * 16;
-      __mmask16 inside = left >= LANES ? 0xFFFF : (__mmask16)((1u << left) - 1);
-      floats keep = _mm512_setzero_ps();
-      if (p->previous) keep = _mm512_maskz_loadu_ps(inside, p->keep + (int64_t)y * p->columns + column);
-      ints quads[4];
+      floats keep;
+      ints before[4], after[4];
+      if (p->previous) {
+        keep = (floats)load_some((const uint8_t *)(p->keep + (int64_t)y * p->columns + column), 4 * left);
+        load_blocks(before, p->previous + block, left);
+      }
       for (int g = 0; g < 4; g++) {
         floats pixel[4];
-        for (int k = 0; k < 4; k++) pixel[k] = _mm512_setzero_ps();
+        for (int k = 0; k < 4; k++) pixel[k] = (floats){0};
 #pragma clang loop unroll(full)
         for (int c = 0; c < 16; c++)
 #pragma clang loop unroll(full)
           for (int k = 0; k < 4; k++)
-            pixel[k] = _mm512_fmadd_ps(coefficients[c][v], _mm512_set1_ps(p->basis[16 * (4 * g + k) + c]), pixel[k]);
+            pixel[k] = coefficients[c][v] * p->basis[16 * (4 * g + k) + c] + pixel[k];
         if (p->correction) {
           float lanes[LANES];
           for (int k = 0; k < 4; k++) {
-            _mm512_storeu_ps(lanes, pixel[k]);
+            store(lanes, (ints)pixel[k]);
             for (int i = 0; i < LANES && i < left; i++) p->correction[block + 16 * i + 4 * g + k] = lanes[i];
           }
           continue;
         }
-        ints own_four = load(luma + g * own->pitch + 4 * column), before = _mm512_setzero_si512(), whole[4];
-        if (p->previous)
-          before = _mm512_mask_i32gather_epi32(before, inside, sixteenths, p->previous + block + 4 * g, 1);
+        ints own_four = load(luma + g * own->pitch + 4 * column), whole[4];
         for (int k = 0; k < 4; k++) {
-          floats sharp = _mm512_fmadd_ps(pixel[k], strength, byte_of(own_four, k));
-          if (p->previous) sharp = _mm512_fmadd_ps(keep, _mm512_sub_ps(byte_of(before, k), sharp), sharp);
-          whole[k] = _mm512_cvtps_epi32(sharp);
+          floats sharp = pixel[k] * p->strength + byte_of(own_four, k);
+          if (p->previous) sharp = keep * (byte_of(before[g], k) - sharp) + sharp;
+          whole[k] = nearest(sharp);
         }
-        quads[g] = bytes_of(whole);
+        after[g] = bytes_of(whole);
       }
-      if (!p->correction) store_blocks(p->pixels + block, quads, left);
+      if (!p->correction) store_blocks(p->pixels + block, after, left);
     }
   }
 }
@@ -255,11 +233,8 @@ static void read_luma(const layer *l, const plane *planes, const picture *p, int
   uint8_t *out = row_of(to, y);
   for (int g = 0; g < 4; g++) {
     const uint8_t *line = p->luma + (4 * (int64_t)y + g) * p->stride;
-    for (int x = 0; x < 4 * p->columns; x += BYTES) {
-      int left = 4 * p->columns - x;
-      __mmask64 inside = left >= BYTES ? ~0ull : (1ull << left) - 1;
-      _mm512_storeu_si512(out + g * to->pitch + x, _mm512_maskz_loadu_epi8(inside, line + x));
-    }
+    for (int x = 0; x < 4 * p->columns; x += BYTES)
+      store(out + g * to->pitch + x, load_some(line + x, 4 * p->columns - x));
   }
   close_row(to, out);
 }
@@ -295,32 +270,25 @@ static void advance(layer *layers, int index, const plane *planes, const picture
 }
 
 // Rows `from` up to, but not with, `until` of the network's output, in a workspace of one's own.
-__attribute__((visibility("default"))) void keenframe_run(layer *layers, int count, const plane *planes,
-                                                          const picture *p, int until) {
+VISIBLE void keenframe_run(layer *layers, int count, const plane *planes, const picture *p, int until) {
   for (int i = 0; i < count; i++) layers[i].done = layers[i].first - 1;
   advance(layers, count - 1, planes, p, until - 1);
 }
 
 // How far apart every second line of four pixels by four is from what it was, (columns) sums.
 INLINE void differences(const uint8_t *luma, int64_t stride, const uint8_t *before, int width, int y, int32_t *sums) {
-  const ints ones = _mm512_set1_epi8(1), pairs = _mm512_set1_epi16(1);
   for (int x = 0; x < width; x += BYTES) {
-    __mmask64 inside = width - x >= BYTES ? ~0ull : (1ull << (width - x)) - 1;
-    ints sum = _mm512_setzero_si512();
-    for (int line = 0; line < 2; line++) {
-      ints a = _mm512_maskz_loadu_epi8(inside, luma + (4 * (int64_t)y + 2 * line) * stride + x);
-      ints b = _mm512_maskz_loadu_epi8(inside, before + (2 * (int64_t)y + line) * width + x);
-      ints apart = _mm512_sub_epi8(_mm512_max_epu8(a, b), _mm512_min_epu8(a, b));
-      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(apart, ones), pairs));
-    }
-    _mm512_storeu_si512(sums + x / 4, sum);
+    ints sum = all(0);
+    for (int line = 0; line < 2; line++)
+      sum += apart(load_some(luma + (4 * (int64_t)y + 2 * line) * stride + x, width - x),
+                   load_some(before + (2 * (int64_t)y + line) * width + x, width - x));
+    store(sums + x / 4, sum);
   }
 }
 
 // `keenframe.steady.kept_share` of block rows `from` up to, but not with, `until`; width at most WIDEST.
-__attribute__((visibility("default"))) void keenframe_keep(const uint8_t *luma, int64_t stride, const uint8_t *before,
-                                                           int32_t height, int32_t width, float share, float change,
-                                                           float *keep, int32_t from, int32_t until) {
+VISIBLE void keenframe_keep(const uint8_t *luma, int64_t stride, const uint8_t *before, int32_t height, int32_t width,
+                            float share, float change, float *keep, int32_t from, int32_t until) {
   int32_t ring[3][WIDEST / 4 + 2 * LANES], *first = ring[0] + LANES, *second = ring[1] + LANES, *third = ring[2] + LANES;
   int rows = height / 4, columns = width / 4;
   differences(luma, stride, before, width, from ? from - 1 : 0, first);

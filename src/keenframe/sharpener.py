@@ -21,8 +21,7 @@ from keenframe.buffers import BufferPool, Scratch
 from keenframe.condition import CONDITION_SIZE
 from keenframe.conditioning import ConditionTracker, look_at
 from keenframe.engines.base import Variant
-from keenframe.engines.cpu import fast_int8
-from keenframe.engines.select import create_engine
+from keenframe.engines.select import create_engine, model_for
 from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS, Matrix, Plane
@@ -31,7 +30,7 @@ from keenframe.routing import Router, inputs_of
 from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Steadier
 from keenframe.tiles import Window, round_up, windows
 from keenframe.zoo.spec import ModelSpec, OutputKind
-from keenframe.zoo.store import find_model, read_spec
+from keenframe.zoo.store import read_spec
 
 STRENGTH_MAX = 2.0
 SIDE_MIN, SIDE_MAX = 16, 8192
@@ -64,7 +63,7 @@ class Sharpener:
                 f"threads is {threads}; expected 1 to {most}, four for each processor of this computer; left out, the "
                 "engine chooses"
             )
-        path = find_model(model, prefer_int8=fast_int8() and _runs_on_cpu(engine))
+        path = model_for(model, engine)
         self.spec: ModelSpec = read_spec(path)
         self._engine = create_engine(engine, path, self.spec, threads)
         self._seen = ConditionTracker(self.spec.periodicity)
@@ -276,10 +275,6 @@ def unfold_blocks(blocks: Plane, out: Plane, window: Window, scale: int) -> None
     left = (window.left + window.first_column) * scale // block
     target = out[top : top + kept.shape[0] * block].view(quad).reshape(kept.shape[0], block, -1)
     np.copyto(target[:, :, left : left + kept.shape[1]], kept.transpose(0, 2, 1))
-
-
-def _runs_on_cpu(engine: str) -> bool:
-    return engine.lower() in ("auto", "native", "openvino", "openvino:cpu", "onnxruntime", "onnxruntime:cpu")
 
 
 def _check_types(model: object, engine: object, threads: object) -> None:

@@ -6,18 +6,19 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conftest import picture
-from keenframe.engines import native
+from keenframe.engines import native, select
 from keenframe.engines.base import Variant
 from keenframe.engines.chain import Kind, read_chain
 from keenframe.engines.cpu import physical_cores, usable_cores
 from keenframe.engines.native import NativeEngine, first_rows, ring_sizes
-from keenframe.engines.select import create_engine, engines_for, measure_engines
+from keenframe.engines.select import available_engines, create_engine, engines_for, measure_engines, model_for
 from keenframe.errors import EngineError, ModelError
 from keenframe.metrics import psnr
 from keenframe.sharpener import Sharpener
@@ -28,7 +29,10 @@ from keenframe.zoo.store import find_model, list_models, read_spec
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "native"
 MODELS = [spec.name for spec in list_models() if native.runs(spec)]
-here = pytest.mark.skipif(not native.supported(), reason="no Linux on x86-64 with AVX-512 VNNI")
+LIBRARIES = native.libraries()
+here = pytest.mark.skipif(
+    not native.supported(), reason="no Linux on a processor that the engine has a library for"
+)
 
 
 def luma(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -68,6 +72,32 @@ def test_it_computes_what_onnx_runtime_does(name: str, height: int, width: int) 
             )
             kept = [each.run(plane, condition(seed), 1.0, expert, past).copy() for each in (own, other)]
             assert psnr(*kept, ceiling_db=99.0) > 56
+
+
+@here
+@pytest.mark.parametrize("library", LIBRARIES[1:], ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size", [(16, 16), (24, 40), (72, 200), (248, 1000)])
+def test_all_libraries_compute_the_same(library: Path, name: str, size: tuple[int, int]) -> None:
+    path, plane, random = find_model(name), luma(*size), np.random.default_rng(0)
+    blocks = (size[0] // 4, size[1] // 4)
+    past = Past(random.integers(0, 256, (*blocks, 16), np.uint8), random.random(blocks, np.float32))
+    before = np.ascontiguousarray(plane[::-1][::2])
+    engines = [NativeEngine(path, read_spec(path), 2, each) for each in (LIBRARIES[0], library)]
+    for expert in (0, 1):
+        for wanted, found in zip(
+            *(
+                (
+                    engine.run(plane, condition(), 0.7, expert).copy(),
+                    engine.run(plane, condition(), 1.0, expert, past).copy(),
+                    engine.run_residual(plane, condition(), expert).copy(),
+                    engine.kept_share(plane, before, ENLARGED).copy(),
+                )
+                for engine in engines
+            ),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, wanted)
 
 
 @here
@@ -161,6 +191,22 @@ def test_auto_has_it_to_choose_from() -> None:
 
 
 @here
+def test_less_than_the_processor_has_can_be_asked_for() -> None:
+    path = find_model("keen-int8")
+    names = [name for name in available_engines() if name.startswith("native")]
+    assert names == ["native", *(f"native:{native.instructions(each)}" for each in LIBRARIES[1:])]
+    for name in names:
+        assert create_engine(name, path, read_spec(path)).name == name
+        assert model_for("keen", name) == path
+        with Sharpener("keen", name) as sharpener:
+            assert sharpener.engine_name == name
+    with pytest.raises(
+        EngineError, match="engine 'native:sse2' is not available on this machine; available: native"
+    ):
+        create_engine("native:sse2", path, read_spec(path))
+
+
+@here
 @pytest.mark.parametrize("name", ["keen-float", "keen-x2-int8", "edsr-plain"])
 def test_what_it_does_not_run_is_refused(name: str) -> None:
     path = find_model(name)
@@ -179,10 +225,70 @@ def test_a_sharpener_takes_it_by_name() -> None:
 @here
 def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     path = find_model("keen-int8")
-    monkeypatch.setattr(native, "instruction_sets", lambda: frozenset({"avx2"}))
+    monkeypatch.setattr(native, "instruction_sets", lambda: frozenset({"avx512f"}))
     assert not native.supported() and "native" not in engines_for(read_spec(path))
-    with pytest.raises(EngineError, match="needs Linux on an x86-64 processor with AVX-512 VNNI"):
+    with pytest.raises(EngineError, match="needs Linux on an x86-64 processor with AVX2 or an Arm one"):
         NativeEngine(path, read_spec(path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are libraries for Linux only")
+@pytest.mark.parametrize(
+    ("machine", "flags", "wanted"),
+    [
+        ("x86_64", {"avx2", "avx_vnni", "avx512bw", "avx512_vnni"}, ["avx512vnni", "avxvnni", "avx2"]),
+        ("x86_64", {"avx2", "avx_vnni"}, ["avxvnni", "avx2"]),
+        ("x86_64", {"avx2", "avx512bw"}, ["avx2"]),
+        ("x86_64", {"avx512f"}, []),
+        ("aarch64", {"asimddp"}, ["dotprod"]),
+        ("aarch64", set(), []),
+        ("riscv64", {"avx2", "asimddp"}, []),
+    ],
+)
+def test_the_fastest_library_that_runs_here_comes_first(
+    monkeypatch: pytest.MonkeyPatch, machine: str, flags: set[str], wanted: list[str]
+) -> None:
+    monkeypatch.setattr(native, "instruction_sets", lambda: frozenset(flags))
+    monkeypatch.setattr(native.platform, "machine", lambda: machine)
+    assert [path.name for path in native.libraries()] == [f"{machine}-{name}.so" for name in wanted]
+    monkeypatch.setattr(native.sys, "platform", "win32")
+    assert native.libraries() == []
+
+
+@here
+def test_where_bytes_saturate_only_our_own_engine_runs_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "fast_int8", lambda: False)
+    assert model_for("keen").stem == model_for("keen", "native").stem == "keen-int8"
+    assert model_for("keen", "openvino").stem == model_for("keen", "openvino:gpu").stem == "keen"
+    assert model_for("keen-x2").stem == "keen-x2"
+    assert engines_for(read_spec(find_model("keen-int8"))) == ["native"]
+    assert "native" not in engines_for(read_spec(find_model("keen-x2-int8")))
+    assert len(engines_for(read_spec(find_model("keen-float")))) == len(
+        engines_for(read_spec(find_model("keen-x2-int8")))
+    )
+    monkeypatch.setattr(native, "libraries", list)
+    assert model_for("keen").stem == "keen"
+
+
+def test_sums_may_start_from_codes_that_count_less() -> None:
+    """Arm's instruction takes signed bytes: codes less 128."""
+    graph = read_graph(find_model("keen-int8"))
+    whole, less = (read_chain(graph, "residual", offset) for offset in (0, 128))
+    for one, other in zip(whole.layers, less.layers, strict=True):
+        sums = one.weights.astype(np.int32)
+        # By blocks of eight outputs (UP: of four, for each of the four pixels): taps and groups of inputs between.
+        if one.kind is Kind.UP:
+            totals = (
+                sums.reshape(one.outputs // 4, 2, one.inputs // 4, 8, 4).sum((2, 4)).reshape(one.start.shape)
+            )
+        else:
+            totals = sums.reshape(one.outputs // 8, -1, 8, 4).sum((1, 3)).reshape(-1)
+        np.testing.assert_array_equal(other.start - one.start, 128 * totals)
+
+
+def test_weights_in_pairs_keep_their_order() -> None:
+    pairs = native._pairs(np.arange(-8, 8, dtype=np.int8).reshape(2, 2, 4))
+    assert pairs.dtype == np.int16 and pairs.flags.c_contiguous
+    assert pairs.reshape(4, 4).tolist() == [[-8, -6, -7, -5], [-4, -2, -3, -1], [0, 2, 1, 3], [4, 6, 5, 7]]
 
 
 @here
@@ -240,15 +346,13 @@ def test_rows_are_kept_as_long_as_they_are_read() -> None:
 
 def test_the_library_was_built_from_this_source() -> None:
     noted = dict(reversed(line.split()) for line in (SOURCE / "BUILT").read_text().splitlines())
-    files = [*SOURCE.glob("*.[ch]"), native.LIBRARY]
+    files = [*SOURCE.glob("*.[ch]"), *native._KERNELS.glob("*.so")]
     found = {f"./{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     assert found == noted, "run native/build.sh, with CC=clang-19 or newer"
 
 
 @here
-def test_what_clang_makes_of_the_source_computes_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_clang_makes_of_the_source_computes_the_same(tmp_path: Path) -> None:
     compiler = next((name for name in ("clang-19", "clang") if shutil.which(name)), None)
     if compiler is None or shutil.which(compiler.replace("clang", "ld.lld")) is None:
         pytest.skip("no clang with lld here")
@@ -262,12 +366,13 @@ def test_what_clang_makes_of_the_source_computes_the_same(
     assert done.returncode == 0, done.stderr
     path = find_model("keen-int8")
     plane = luma(64, 96)
-    wanted = NativeEngine(path, read_spec(path), 2).run(plane, condition(), 1.0).copy()
-    native._library.cache_clear()
-    monkeypatch.setattr(native, "LIBRARY", tmp_path / native.LIBRARY.name)
-    found = NativeEngine(path, read_spec(path), 2).run(plane, condition(), 1.0).copy()
-    native._library.cache_clear()
-    assert psnr(wanted, found, ceiling_db=99.0) > 56
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in native._KERNELS.glob("*.so")}
+    for library in LIBRARIES:
+        wanted, found = (
+            NativeEngine(path, read_spec(path), 2, each).run(plane, condition(), 1.0).copy()
+            for each in (library, tmp_path / library.name)
+        )
+        assert psnr(wanted, found, ceiling_db=99.0) > 56
 
 
 def test_a_compiler_that_is_not_there_is_named(tmp_path: Path) -> None:

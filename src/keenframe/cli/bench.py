@@ -218,12 +218,11 @@ def _models() -> list[str]:
 
 
 def _engines(model: str) -> list[str]:
-    from keenframe.engines.cpu import fast_int8
-    from keenframe.engines.select import engines_for
+    from keenframe.engines.select import engines_for, model_for
     from keenframe.errors import KeenframeError
-    from keenframe.zoo.store import find_model, read_spec
+    from keenframe.zoo.store import read_spec
 
     try:
-        return engines_for(read_spec(find_model(model, prefer_int8=fast_int8()))) or ["auto"]
+        return engines_for(read_spec(model_for(model))) or ["auto"]
     except KeenframeError:
         return ["auto"]  # which says what is wrong with the model

@@ -58,7 +58,10 @@ def _show_machine() -> None:
     line("name", f"{cpu_name()} ({platform.machine()})")
     line("cores", f"{usable_cores()} usable of {os.cpu_count()} logical")
     line("instructions", ", ".join(sorted(instruction_sets())) or "unknown")
-    line("fast INT8", "yes" if fast_int8() else "no: float models are preferred")
+    line(
+        "fast INT8",
+        "yes" if fast_int8() else "no: float models are preferred where our own engine does not run",
+    )
 
 
 def _show_models() -> bool:
@@ -117,16 +120,17 @@ def _installed_checksum(path: Path) -> str | None:
 
 def _show_engines() -> bool:
     """List the engines and what "auto" takes; whether one of them runs the default model."""
+    from keenframe.engines.native import libraries
     from keenframe.engines.select import (
         available_engines,
         cache_file,
         choose_engine,
         engines_for,
         measure_engines,
+        model_for,
     )
     from keenframe.errors import KeenframeError
     from keenframe.zoo.spec import load_spec
-    from keenframe.zoo.store import find_model
 
     heading("Engines")
     try:
@@ -135,11 +139,13 @@ def _show_engines() -> bool:
         line("engines", f"✗ a library is installed but cannot be loaded: {error}")
         return False
     line("available", ", ".join(names) or "✗ none; run: pip install openvino")
+    line(
+        "native with",
+        ", ".join(path.stem for path in libraries()[:1]) or "nothing: no library for this processor",
+    )
     line("cache", f"{cache_file()}{'' if cache_file().exists() else ' (not written yet)'}")
     try:
-        from keenframe.engines.cpu import fast_int8
-
-        path = find_model("keen", prefer_int8=fast_int8())
+        path = model_for("keen")
         spec = load_spec(path)
         times = measure_engines(engines_for(spec), path, spec)
         chosen = choose_engine(path, spec)

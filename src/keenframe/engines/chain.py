@@ -42,15 +42,15 @@ class Features:
 class Layer:
     """One convolution, from the features before it to the next ones.
 
-    weights: int8, in the order that native/keen.h says. start: int32, what the sums begin with, so that the input's
-    zero point is nothing. scale, shift: (outputs,) float32, before the condition changes them by `film`, pairs of
-    "scale" or "shift" and the value's name. residual: index of the features that are added, or -1.
+    weights: int8, in the order that native/keen.h says, four inputs last. start: int32, what the sums begin with, so
+    that the input's zero point is nothing. scale, shift: (outputs,) float32, before the condition changes them by
+    `film`, pairs of "scale" or "shift" and the value's name. residual: index of the features that are added, or -1.
     """
 
     kind: Kind
     inputs: int
     outputs: int
-    weights: NDArray[np.int8]
+    weights: NDArray[np.int8] | NDArray[np.int16]
     start: NDArray[np.int32]
     scale: NDArray[np.float32]
     shift: NDArray[np.float32]
@@ -122,19 +122,20 @@ class _Conditioned:
 _CONDITIONED = _Conditioned()
 
 
-def read_chain(graph: Graph, output: str) -> Chain:
+def read_chain(graph: Graph, output: str, code_offset: int = 0) -> Chain:
     """The chain that ends in the output `output`, what is to be added to the picture.
 
-    EngineError for a graph that is none, such as a float network, or one of another kind.
+    code_offset: how much less than it is a code counts where sums are made. EngineError for a graph that is none, such
+    as a float network, or one of another kind.
     """
-    return _Reader(graph).read(output)
+    return _Reader(graph, code_offset).read(output)
 
 
 class _Reader:
     """Walks the nodes in order and knows of every value what it is."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, code_offset: int) -> None:
+        self._graph, self._code_offset = graph, code_offset
         self._values: dict[str, Any] = dict(graph.constants)
         self._values |= {"luma": _Picture(), "condition": _CONDITIONED}
         self._features: list[Features] = []
@@ -257,7 +258,8 @@ class _Reader:
             raise EngineError("a layer reads other features than the last ones")
         read = self._features[source.index]
         return Layer(
-            kind, inputs, outputs, np.ascontiguousarray(packed), np.ascontiguousarray(-read.zero * sums, np.int32),
+            kind, inputs, outputs, np.ascontiguousarray(packed),
+            np.ascontiguousarray((self._code_offset - read.zero) * sums, np.int32),
             np.full(outputs, 1, np.float32) * weights.step * np.float32(read.step),
             np.array(bias[0] if bias else np.zeros(outputs), np.float32),
         )  # fmt: skip

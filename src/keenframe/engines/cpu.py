@@ -9,9 +9,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
-# Any of these multiplies 8-bit integers four at a time.
-_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "avx512bw", "amx_int8", "asimddp"}
-_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
+# Any of these sums products of bytes, four at a time, in 32 bits. What came before them sums two in 16 bits, saturated,
+# and so do the libraries that run INT8 networks with it: wrong where weights and codes are large.
+_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
+_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512bw", "avx512_bf16", "amx_bf16"}
 # IsProcessorFeaturePresent: PF_AVX512F_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE.
 _WINDOWS_INT8_FEATURES = (41, 43)
 
@@ -50,7 +51,7 @@ def instruction_sets() -> frozenset[str]:
 
 
 def fast_int8() -> bool:
-    """Whether the processor has VNNI, AVX-512, AMX or (Arm) dot-product instructions."""
+    """Whether the processor has VNNI, AMX or (Arm) dot-product instructions: any engine runs INT8 well there."""
     return bool(instruction_sets() & _INT8_FLAGS)
 
 

@@ -1,8 +1,8 @@
-"""Our own engine for INT8 luma networks of scale 1 on x86-64 processors with AVX-512 VNNI, on Linux.
+"""Our own engine for INT8 luma networks of scale 1, on Linux.
 
-The library behind it (native/kernel.c, built by native/build.sh) computes every layer a row at a time, as soon as the
-rows below it are there, so that rows are read while they are still in the cache. Each thread does its own part of the
-frame's rows, in rows of its own.
+The libraries behind it (native/kernel.c, built by native/build.sh for several instruction sets) compute every layer a
+row at a time, as soon as the rows below it are there, so that rows are read while they are still in the cache. Each
+thread does its own part of the frame's rows, in rows of its own.
 """
 
 from __future__ import annotations
@@ -30,8 +30,15 @@ from keenframe.steady import Memory, Past
 from keenframe.zoo.graph import read_graph
 from keenframe.zoo.spec import ModelSpec
 
-LIBRARY = Path(__file__).parent / "kernels" / "x86_64-avx512vnni.so"
-# As in native/kernel.c. Bytes before a group's first position, and positions that are computed at a time.
+_KERNELS = Path(__file__).parent / "kernels"
+# What each library needs of the processor; of several that a machine can run, the first is the fastest.
+_NEEDS = {
+    "x86_64-avx512vnni": {"avx512_vnni", "avx512bw"},
+    "x86_64-avxvnni": {"avx_vnni", "avx2"},
+    "x86_64-avx2": {"avx2"},
+    "aarch64-dotprod": {"asimddp"},
+}
+# As in native/kernel.c: bytes before a group's first position. What a library computes at a time divides _STEP.
 _MARGIN, _STEP = 64, 48
 _WIDEST = 8192  # pixels of a line, where frames are compared
 _LINE = 64  # bytes of a cache line
@@ -39,14 +46,26 @@ _LINE = 64  # bytes of a cache line
 _ROWS_OF_A_PART = 24
 
 
+def libraries() -> list[Path]:
+    """The libraries that this machine can run, the fastest first; none where the engine is not for it."""
+    if sys.platform != "linux":
+        return []
+    here = [
+        _KERNELS / f"{name}.so"
+        for name, needed in _NEEDS.items()
+        if name.startswith(f"{platform.machine()}-") and needed <= instruction_sets()
+    ]
+    return [path for path in here if path.is_file()]
+
+
+def instructions(library: Path) -> str:
+    """What a library is built for, such as "avx512vnni"."""
+    return library.stem.rpartition("-")[2]
+
+
 def supported() -> bool:
     """Whether this machine runs it."""
-    return (
-        sys.platform == "linux"
-        and platform.machine() == "x86_64"
-        and {"avx512_vnni", "avx512bw"} <= instruction_sets()
-        and LIBRARY.is_file()
-    )
+    return bool(libraries())
 
 
 def runs(spec: ModelSpec) -> bool:
@@ -56,8 +75,8 @@ def runs(spec: ModelSpec) -> bool:
 
 @cache
 def version() -> str:
-    """What tells one build of the library from another."""
-    return hashlib.sha256(LIBRARY.read_bytes()).hexdigest()[:12]
+    """What tells one build of this machine's library from another."""
+    return hashlib.sha256(libraries()[0].read_bytes()).hexdigest()[:12]
 
 
 class _Plane(ctypes.Structure):
@@ -91,8 +110,8 @@ class _Picture(ctypes.Structure):
 
 
 @cache
-def _library() -> Any:
-    library = ctypes.CDLL(str(LIBRARY))
+def _library(path: Path) -> Any:
+    library = ctypes.CDLL(str(path))
     pointer, number, size, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
     library.keenframe_run.argtypes = [pointer, number, pointer, pointer, number]
     library.keenframe_keep.argtypes = [
@@ -100,6 +119,10 @@ def _library() -> Any:
     ]  # fmt: skip
     library.keenframe_run.restype = library.keenframe_keep.restype = None
     return library
+
+
+def _constant(library: Any, name: str) -> int:
+    return int(ctypes.c_int32.in_dll(library, f"keenframe_{name}").value)
 
 
 Factors = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -139,29 +162,42 @@ class _Prepared:
 class NativeEngine(Engine[_Prepared]):
     """One model, by the library in `kernels`.
 
-    EngineError on other machines, and for float, RGB and enlarging models.
+    library: one of `libraries()`; None: the fastest. EngineError on other machines, and for float, RGB and enlarging
+    models.
     """
 
     name = "native"
 
-    def __init__(self, model: Path, spec: ModelSpec, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path, spec: ModelSpec, threads: int | None = None, library: Path | None = None
+    ) -> None:
         super().__init__(model, spec, threads)
         if not supported():
-            raise EngineError("engine 'native' needs Linux on an x86-64 processor with AVX-512 VNNI")
+            raise EngineError(
+                "engine 'native' needs Linux on an x86-64 processor with AVX2 or an Arm one with dot products"
+            )
         if not runs(spec):
             raise EngineError(
                 f"engine 'native' runs INT8 luma models of scale 1; {model.name!r} is a {spec.precision} {spec.color} "
                 f"model of scale {spec.scale}: use 'openvino' or 'auto'"
             )
+        fastest, *others = libraries()
+        self._library = _library(library or fastest)
+        if library in others:
+            self.name = f"native:{instructions(library)}"
+        offset, bits = (_constant(self._library, name) for name in ("code_offset", "bits_of_a_weight"))
         graph = read_graph(model)
         try:
             self._chains = [
-                read_chain(graph, spec.output("residual", expert)) for expert in range(spec.experts)
+                read_chain(graph, spec.output("residual", expert), offset) for expert in range(spec.experts)
             ]
         except EngineError as error:
             raise EngineError(
                 f"engine 'native' cannot run model {model.name!r}: {error}; use 'openvino' or 'auto'"
             ) from error
+        if bits == 16:
+            for layer in (layer for chain in self._chains for layer in chain.layers):
+                layer.weights = _pairs(layer.weights)
         self._count = threads or physical_cores()
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
 
@@ -191,7 +227,13 @@ class NativeEngine(Engine[_Prepared]):
         job.luma, job.stride, job.strength = picture.ctypes.data, picture.strides[0], float(self._strength[0])
         job.previous = None if past is None else past.previous.ctypes.data
         job.keep = None if past is None else past.keep.ctypes.data
-        self._share([partial(_run, part, job) for part in prepared.parts])
+        run = self._library.keenframe_run
+        self._share(
+            [
+                partial(run, part.layers, len(part.layers), part.planes, ctypes.byref(job), part.until)
+                for part in prepared.parts
+            ]
+        )
         return prepared.output
 
     def kept_share(
@@ -212,7 +254,7 @@ class NativeEngine(Engine[_Prepared]):
             keep.ctypes.data,
         )
         ends = self._ends(height // EDGE)
-        self._share([partial(_library().keenframe_keep, *about, *span) for span in pairwise(ends)])
+        self._share([partial(self._library.keenframe_keep, *about, *span) for span in pairwise(ends)])
         return keep
 
     def _ends(self, rows: int) -> list[int]:
@@ -233,8 +275,9 @@ class NativeEngine(Engine[_Prepared]):
             future.result()
 
 
-def _run(part: _Part, picture: _Picture) -> None:
-    _library().keenframe_run(part.layers, len(part.layers), part.planes, ctypes.byref(picture), part.until)
+def _pairs(weights: NDArray[Any]) -> NDArray[np.int16]:
+    """Weights (..., 4) as 16 bits: the first and third of every four, then the second and fourth."""
+    return np.ascontiguousarray(np.stack([weights[..., ::2], weights[..., 1::2]], axis=-2), np.int16)
 
 
 def _part(chain: Chain, factors: Factors, rows: int, columns: int, start: int, end: int) -> _Part:

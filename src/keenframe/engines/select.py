@@ -1,6 +1,7 @@
 """Choosing an engine: by name, or "auto" by a short measurement that is remembered.
 
-Names: "native" (`keenframe.engines.native`), "openvino", "openvino:bf16", "openvino:gpu" (or another OpenVINO device),
+Names: "native" (`keenframe.engines.native`; "native:avx2" and others take less than this processor has),
+"openvino", "openvino:bf16", "openvino:gpu" (or another OpenVINO device),
 "onnxruntime", and "onnxruntime:PROVIDER" with PROVIDER cuda, tensorrt, directml, coreml, openvino, …
 """
 
@@ -21,9 +22,10 @@ import numpy as np
 
 from keenframe.engines import native
 from keenframe.engines.base import Engine
-from keenframe.engines.cpu import cpu_name
+from keenframe.engines.cpu import cpu_name, fast_int8
 from keenframe.errors import EngineError, KeenframeError
 from keenframe.zoo.spec import ModelSpec
+from keenframe.zoo.store import find_model, read_spec
 
 AUTO, NATIVE = "auto", "native"
 CACHE_VARIABLE = "KEENFRAME_CACHE_DIR"
@@ -42,12 +44,36 @@ def installed_engines() -> list[str]:
 def engines_for(spec: ModelSpec) -> list[str]:
     """The CPU engines that "auto" has to choose from for a model."""
     own = [NATIVE] if native.supported() and native.runs(spec) else []
+    if own and not fast_int8():
+        return own  # the others' sums of bytes saturate on such a processor
     return own + installed_engines()
+
+
+def model_for(model: str | Path, engine: str = AUTO) -> Path:
+    """The file of a model by name (or path) that `engine` is to run here.
+
+    The plain name takes the INT8 file where every engine computes it fast and exactly, or where our own engine does,
+    and the float file otherwise. ModelError, listing the names there are, when nothing matches.
+    """
+    int8 = find_model(model, prefer_int8=True)
+    library, _, part = engine.lower().partition(":")
+    if library != NATIVE and (library not in (AUTO, *_LIBRARIES) or part not in ("", "cpu")):
+        return find_model(model)
+    own = library in (AUTO, NATIVE) and native.supported()
+    return int8 if fast_int8() or (own and native.runs(read_spec(int8))) else find_model(model)
+
+
+def _native_name(library: Path) -> str:
+    return f"{NATIVE}:{native.instructions(library)}"
+
+
+def _native_library(instructions: str) -> Path:
+    return next(path for path in native.libraries() if native.instructions(path) == instructions)
 
 
 def available_engines() -> list[str]:
     """Every engine name that can be asked for on this machine."""
-    names = [NATIVE] if native.supported() else []
+    names = [NATIVE, *map(_native_name, native.libraries()[1:])] if native.supported() else []
     if "openvino" in installed_engines():
         from keenframe.engines import openvino
 
@@ -83,7 +109,7 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
             f"Choose one of these or 'auto', or install the library, driver or build that provides it"
         )
     if library == NATIVE:
-        return native.NativeEngine(model, spec, threads)
+        return native.NativeEngine(model, spec, threads, None if part == "cpu" else _native_library(part))
     if library == "openvino":
         from keenframe.engines.openvino import OpenVinoEngine
 
