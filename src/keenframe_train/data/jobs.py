@@ -126,7 +126,8 @@ def _in_processes(
                 "a worker process died, most likely for want of memory; run again with fewer --workers"
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waiting: otherwise Python's own farewell to the pool may meet one that is half closed, and says so.
+            pool.shutdown(cancel_futures=True)
 
 
 def _on_ray(
