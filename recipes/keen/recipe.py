@@ -23,7 +23,9 @@ TINY_SHAPE = {"head": 16, "trunk": 0, "blocks": 1, "stride": 1}
 
 # Twice as wide inside its blocks, and otherwise the student: it can be asked for exactly what the student is to do,
 # and the student starts as what is left of it.
-TEACHER = Recipe(name="keen-teacher", network=NetworkSpec("keen", {**SHAPE, "inner": [48, 48, 48]}), bank="keen", **COMMON)
+TEACHER = Recipe(
+    name="keen-teacher", network=NetworkSpec("keen", {**SHAPE, "inner": [48] * 3}), bank="keen", **COMMON
+)
 RECIPE = Recipe(
     name="keen",
     network=NetworkSpec("keen", SHAPE),

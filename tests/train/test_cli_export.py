@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from keenframe import Sharpener
+from keenframe.errors import ModelError
 from keenframe.zoo.spec import load_spec
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.cli import app
@@ -88,6 +90,14 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     assert weights[0] == weights[1]
     with pytest.raises(TrainError, match="holds one network"):
         invoke("rule", "keen-x2", "--bank", "banks/tiny", "--version", "9")
+    # A model's last expert beside another first one.
+    words = ("--data", str(data), "--name", "other", "--bank", "banks/tiny", "--pairs", "6", "--no-int8")
+    invoke("export", str(first), "--expert", "models/tiny.onnx", *words, "--version", "2")
+    other = load_spec(Path("models/other.onnx"))
+    assert other.version == "2" and other.experts == 2
+    assert json.loads(other.recipe)["experts"][1] == json.loads(spec.recipe)["experts"][1]
+    with pytest.raises(ModelError, match="there is no model 'none-such'"):
+        invoke("export", str(first), "--expert", "none-such", *words)
 
 
 def test_a_network_of_the_lab_becomes_an_rgb_model(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from keenframe.routing import layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.experts import Route, fit_route, join, only, qualities
+from keenframe_train.export.experts import Route, fit_route, join, last_of, only, provisional, qualities
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model
 from keenframe_train.export.package import share_bias
 from keenframe_train.nets.keen import Keen, KeenConfig
+from keenframe_train.recipe import NetworkSpec, Recipe
 
 from .conftest import picture
 
@@ -93,14 +95,25 @@ def test_a_rule_without_anything_to_choose_is_refused() -> None:
         fit_route(np.ones((8, 128), np.float32), np.zeros((8, 2), np.float32))
 
 
-def test_the_better_expert_is_measured_on_the_pairs(bank: Bank) -> None:
-    nothing, noisy = Keen(SHAPE).eval(), network(1)
-    found = qualities([nothing, noisy], bank, np.arange(3))
+def test_the_better_expert_is_measured_on_the_pairs(bank: Bank, tmp_path: Path) -> None:
+    paths = [tmp_path / "nothing.onnx", tmp_path / "noisy.onnx"]
+    for path, each in zip(paths, (Keen(SHAPE).eval(), network(1)), strict=True):
+        write_model(path, to_graph(each), SPEC)
+
+    def measured(parts: list[Path]) -> np.ndarray:
+        join(parts, provisional(2), tmp_path / "both.onnx", name="both")
+        return qualities(tmp_path / "both.onnx", bank, np.arange(3))
+
+    found = measured(paths)
     # A network that adds nothing is as good as the picture itself, which comes last.
     assert found.shape == (3, 3) and (found[:, 1] < found[:, 0]).all()
     np.testing.assert_array_equal(found[:, 2], found[:, 0])
-    other = qualities([noisy, nothing], bank, np.arange(3))
-    np.testing.assert_allclose(other, found[:, [1, 0, 2]], atol=1e-6)
+    np.testing.assert_allclose(measured(paths[::-1]), found[:, [1, 0, 2]], atol=1e-6)
+    with pytest.raises(TrainError, match="holds one network"):
+        qualities(paths[0], bank, np.arange(3))
+    with pytest.raises(TrainError, match="has scale 1, the pairs have 2"):
+        larger = replace(bank, pristine=np.repeat(np.repeat(bank.pristine, 2, 1), 2, 2))
+        qualities(tmp_path / "both.onnx", larger, np.arange(3))
 
 
 @pytest.mark.parametrize("first", [SHAPE, FLAT, BARE], ids=["alike", "another body", "no trunk"])
@@ -147,6 +160,37 @@ def test_an_expert_is_taken_out_of_the_file_again(tmp_path: Path) -> None:
             run_file(tmp_path / "part.onnx", plane, condition), run_file(path, plane, condition), strict=True
         ):
             assert np.array_equal(found, wanted)
+
+
+def test_the_last_expert_of_a_file_goes_into_another_one(tmp_path: Path) -> None:
+    recipes = [
+        Recipe(name=name, network=NetworkSpec("keen", asdict(SHAPE)), mix="keen", bank="x") for name in "abc"
+    ]
+    paths = [tmp_path / f"{recipe.name}.onnx" for recipe in recipes]
+    for seed, (path, recipe) in enumerate(zip(paths, recipes, strict=True)):
+        spec = replace(SPEC, recipe=recipe.to_card(), measured={"seed": seed})
+        write_model(path, to_graph(network(seed)), spec)
+    join(paths[:2], provisional(2), tmp_path / "both.onnx", name="both")
+    taken = last_of(tmp_path / "both.onnx", tmp_path / "taken.onnx")
+    assert taken.experts == 1 and taken.route is None and taken.measured == {"seed": 1}
+    assert taken.parameters == sum(p.numel() for p in network(1).parameters())
+    plane = luma(picture(41, 64, 96))
+    condition = band_statistics(plane)
+    for found, wanted in zip(
+        run_file(tmp_path / "taken.onnx", plane, condition), run_file(paths[1], plane, condition), strict=True
+    ):
+        assert np.array_equal(found, wanted)
+    anew = join([paths[2], tmp_path / "taken.onnx"], provisional(2), tmp_path / "anew.onnx", name="anew")
+    assert [json.loads(anew.recipe)["experts"][k]["name"] for k in (0, 1)] == ["c", "b"]
+    again = last_of(tmp_path / "anew.onnx", tmp_path / "again.onnx")
+    assert again.measured == {"seed": 1}
+    with pytest.raises(TrainError, match="holds one network; expected a model of several experts"):
+        last_of(paths[0], tmp_path / "none.onnx")
+    write_model(tmp_path / "plain.onnx", to_graph(network(4)), SPEC)
+    join([tmp_path / "plain.onnx"] * 2, provisional(2), tmp_path / "mute.onnx")
+    with pytest.raises(TrainError, match="does not say how its experts were trained"):
+        last_of(tmp_path / "mute.onnx", tmp_path / "none.onnx")
+    assert not (tmp_path / "none.onnx").exists()
 
 
 def test_experts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

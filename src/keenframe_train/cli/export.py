@@ -10,13 +10,10 @@ import typer
 from keenframe_train.cli.options import bank_folder, best_of, in_words, judged_on, out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
-    from keenframe_train.data.bank import Bank
     from keenframe_train.data.validation import Sample
     from keenframe_train.export.experts import Route
     from keenframe_train.export.package import Exported
@@ -50,10 +47,10 @@ def export(
     name: Annotated[str | None, typer.Option(help="Model name [the recipe's].")] = None,
     models: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("models"),
     expert: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="A further keen run, the last the one for frames of full size: one file with all, and a rule fitted "
-            "on --bank picks one a frame."
+            help="A further keen run, or a model whose last expert it is, the last for frames of full size: one file "
+            "with all, and a rule fitted on --bank picks one a frame."
         ),
     ] = None,
     folder: Annotated[
@@ -81,7 +78,7 @@ def export(
     wanted = _size(size)
     if to is not None:
         _check_format(to, size)
-    if Path(model).is_dir() or model.endswith(".pt"):
+    if _is_run(model):
         if data is None:
             raise TrainError(
                 "a run's files are proved on validation pictures; pass --data with a folder of them"
@@ -124,33 +121,29 @@ def rule(
 
     The experts are measured as they are in the INT8 file, where there is one; the float file gets the same rule.
     """
-    from functools import partial
-
     from keenframe.zoo.store import find_model
-    from keenframe_train.export.experts import file_qualities, with_route
+    from keenframe_train.export.experts import with_route
 
     measured = find_model(model, prefer_int8=True)
-    route = _fitted(partial(file_qualities, measured), folders, pairs)
+    route = _fitted(measured, folders, pairs)
     for source in sorted({measured, find_model(model)}):
         target = models / source.name
         with_route(source, route, target, version)
         out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
 
 
-def _fitted(
-    measure: Callable[[Bank, NDArray[np.intp]], NDArray[np.float32]], banks: Sequence[Path], pairs: int
-) -> Route:
-    """The rule that suits `pairs` of each bank best. measure: `experts.qualities` of a model on items of a bank."""
+def _fitted(model: Path, banks: Sequence[Path], pairs: int) -> Route:
+    """The rule between a model's experts that suits `pairs` of each bank best."""
     import numpy as np
 
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import fit_route, seen
+    from keenframe_train.export.experts import fit_route, qualities, seen
 
     found = []
     opened = [open_bank(folder) for folder in banks]
     for bank in opened:
         items = np.array(bank.picked(pairs))
-        found.append((seen(bank, items), measure(bank, items)))
+        found.append((seen(bank, items), qualities(model, bank, items)))
     read, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
     route = fit_route(read, quality, leaves=all(bank.scale == 1 for bank in opened))
     alone = (quality.max(1, keepdims=True) - quality).mean(0)
@@ -212,10 +205,11 @@ def _convert(
 
 
 def _run(
-    best: Path, data: Path, name: str | None, models: Path, expert: list[Path], folder: Path | None,
+    best: Path, data: Path, name: str | None, models: Path, expert: list[str], folder: Path | None,
     further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
     """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
+    from keenframe.zoo.store import find_model
     from keenframe_train.errors import TrainError
     from keenframe_train.nets.load import load_float
     from keenframe_train.recipe import Recipe
@@ -232,14 +226,21 @@ def _run(
     elif not expert:
         done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
-        runs = [best, *map(best_of, expert)]
+        runs = [best, *(best_of(Path(path)) if _is_run(path) else path for path in expert)]
         for further_run in runs[1:]:
-            load_float(further_run)
+            if isinstance(further_run, Path):
+                load_float(further_run)
+            else:
+                find_model(further_run)
         banks = [bank_folder(folder, name), *further]
         _experts(runs, data, name, models, folder, banks, pairs, frames, version, training_data)
         return models / f"{name}.onnx"
     _tell(done)
     return done.float_file
+
+
+def _is_run(text: str) -> bool:
+    return Path(text).is_dir() or text.endswith(".pt")
 
 
 def _tell(done: Exported) -> None:
@@ -316,41 +317,69 @@ def _calibration(recipe: Recipe, network: nn.Module, folder: Path | None, frames
 
 
 def _experts(
-    runs: list[Path], data: Path, name: str, models: Path, folder: Path | None, banks: list[Path], pairs: int,
+    runs: list[Path | str], data: Path, name: str, models: Path, folder: Path | None, banks: list[Path], pairs: int,
     frames: int, version: str, source: str,
 ) -> None:  # fmt: skip
-    """Keen runs as one model with a rule between them, fitted on `pairs` of each bank. frames: as `_keen`'s."""
+    """Keen runs, and the last experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
+    frames: as `_keen`'s; 0 for no INT8 file.
+    """
     import tempfile
-    from functools import partial
 
+    from keenframe.zoo.store import find_model
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import join, qualities
+    from keenframe_train.export.experts import join, last_of, provisional, with_route
     from keenframe_train.export.package import load_network
     from keenframe_train.recipe import Recipe
     from keenframe_train.start import check_pairs
 
-    experts = []
-    for path in runs:
-        network, state = load_network(path)
-        for pair_folder in banks:
-            check_pairs(Recipe.from_json(state["recipe"]), network, open_bank(pair_folder))
-        experts.append(network)
-    route = _fitted(partial(qualities, experts), banks, pairs)
+    for run in runs:
+        if isinstance(run, Path):
+            network, state = load_network(run)
+            for pair_folder in banks:
+                check_pairs(Recipe.from_json(state["recipe"]), network, open_bank(pair_folder))
     with tempfile.TemporaryDirectory() as scratch:
-        parts = [
-            # Several of them shall not make a file so many times as large.
-            _keen(run, data, f"expert-{number}", Path(scratch), folder, frames, version, source, compact=True)
-            for number, run in enumerate(runs)
-        ]
-        for part in parts:
-            _tell(part)
+        parts: dict[str, list[Path]] = {name: [], f"{name}-int8": []}
+        for number, run in enumerate(runs):
+            if isinstance(run, Path):
+                # Several of them shall not make a file so many times as large.
+                part = _keen(
+                    run,
+                    data,
+                    f"expert-{number}",
+                    Path(scratch),
+                    folder,
+                    frames,
+                    version,
+                    source,
+                    compact=True,
+                )
+                _tell(part)
+                found = [part.float_file, part.int8_file]
+            else:
+                whole = [find_model(run)]
+                if frames and (rounded := find_model(run, prefer_int8=True)) not in whole:
+                    whole.append(rounded)
+                found = [Path(scratch) / f"expert-{number}-of-{path.name}" for path in whole]
+                for path, taken in zip(whole, found, strict=True):
+                    last_of(path, taken)
+            for files, file in zip(parts.values(), found, strict=False):
+                if file is not None:
+                    files.append(file)
         description = "Sharpens call frames of any damage at their own size"
-        files = {
-            name: [part.float_file for part in parts],
-            f"{name}-int8": [part.int8_file for part in parts if part.int8_file is not None],
-        }
-        for named, found_files in files.items():
-            if len(found_files) == len(parts):
-                target = models / f"{named}.onnx"
-                join(found_files, route, target, name=named, description=description)
-                out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
+        drafts = {}
+        for named, files in parts.items():
+            if len(files) == len(runs):
+                drafts[named] = Path(scratch) / f"draft-{named}.onnx"
+                join(
+                    files,
+                    provisional(len(runs)),
+                    drafts[named],
+                    name=named,
+                    description=description,
+                    version=version,
+                )
+        route = _fitted(list(drafts.values())[-1], banks, pairs)
+        for named, draft in drafts.items():
+            target = models / f"{named}.onnx"
+            with_route(draft, route, target, version)
+            out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")

@@ -32,7 +32,9 @@ from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
 from keenframe_train.export.onnx_file import write_model
 from keenframe_train.export.simplify import renamed
-from keenframe_train.nets.keen import BLOCK, Keen
+from keenframe_train.nets.keen import BLOCK
+from keenframe_train.nets.network import parameters
+from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 
 # A single layer cannot tell a soft screen from a compressed one. With tens of thousands of pairs 32 units tell more
@@ -78,38 +80,25 @@ def seen(bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
     return np.concatenate([bank.conditions[items], periods], axis=1)
 
 
-@torch.no_grad()
-def qualities(experts: Sequence[Keen], bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
-    """PSNR in dB (at most 50) after rounding of every expert on every item, (len(items), len(experts)); of pairs
-    whose sides are alike one column more, the item's own."""
-    found = []
-    with progress() as bar:
-        row = bar.add_task("all experts", total=len(items), note="")
-        for item in items.tolist():
-            x = torch.from_numpy(np.array(bank.degraded[item]))[None, None].float() / 255
-            condition = torch.from_numpy(np.array(bank.conditions[item]))[None]
-            outputs = [
-                (expert(x, condition).clamp(0, 1) * 255).round().byte()[0, 0].numpy() for expert in experts
-            ]
-            found.append(_against(bank, item, outputs))
-            bar.advance(row)
-    return np.array(found, np.float32)
-
-
 def _against(bank: Bank, item: int, outputs: Sequence[NDArray[np.uint8]]) -> list[float]:
     pristine = np.array(bank.pristine[item])
     pictures = [*outputs, np.array(bank.degraded[item])] if bank.scale == 1 else outputs
     return [psnr(picture, pristine, ceiling_db=50.0) for picture in pictures]
 
 
-def file_qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
-    """`qualities` of the experts of a model file, in the engine that the runtime takes here.
+def qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.float32]:
+    """PSNR in dB (at most 50) of every expert of a model file on every item, (len(items), experts), in the engine that
+    the runtime takes here; of pairs whose sides are alike one column more, the item's own.
 
-    Raises TrainError for a file that holds one network.
+    Raises TrainError for a file that holds one network, and for pairs of another scale.
     """
     spec, found = read_spec(model), []
     if spec.experts == 1:
         raise TrainError(f"'{model}' holds one network; a rule is between several experts")
+    if bank.scale != spec.scale:
+        raise TrainError(
+            f"'{model}' has scale {spec.scale}, the pairs have {bank.scale}: another bank is needed"
+        )
     engine = create_engine(AUTO, model, spec, threads=1)
     with progress() as bar:
         row = bar.add_task("all experts", total=len(items), note="")
@@ -213,6 +202,35 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
         **changes,  # type: ignore[arg-type]
     )
     write_model(out, joined, spec)
+    return read_spec(out)
+
+
+def provisional(experts: int) -> Route:
+    """A rule for a file whose experts are to be measured first: it takes the first of them, always."""
+    zeros = np.zeros((experts - 1, CONDITION_SIZE), np.float32)
+    return Route([(zeros, np.full(experts - 1, -1, np.float32))])
+
+
+def last_of(model: Path, out: Path) -> ModelSpec:
+    """Write the last expert of a model file as a model of its own.
+
+    Raises TrainError for a file that holds one network, or that does not say how its experts were trained.
+    """
+    spec = read_spec(model)
+    if spec.experts == 1:
+        raise TrainError(f"'{model}' holds one network; expected a model of several experts, or a keen run")
+    try:
+        recipe = json.loads(spec.recipe)["experts"][-1]
+        network = build(recipe["network"]["name"], **recipe["network"]["options"])
+        measured = spec.measured["experts"][-1]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise TrainError(f"'{model}' does not say how its experts were trained: {error!r}") from error
+    alone = replace(
+        spec,
+        experts=1, route=None, periodicity=False, leaves=False,
+        recipe=json.dumps(recipe, sort_keys=True), measured=measured, parameters=parameters(network),
+    )  # fmt: skip
+    write_model(out, only(onnx.load(model), spec, spec.experts - 1), alone)
     return read_spec(out)
 
 
