@@ -17,25 +17,32 @@ if ! command -v "$compiler" >/dev/null; then
 fi
 mkdir -p "$out"
 
-# build NAME FLAG...: one library, for a processor with what the flags name.
+# build FILE FLAG...: one library, for the system and the processor that the flags name.
 build() {
-  file=$1.so
+  file=$1
   shift
-  "$compiler" "$@" -O3 -std=c11 -Wall -Wextra -Werror -ffreestanding -fno-builtin -fPIC \
-    -fvisibility=hidden -nostdlib -shared -fuse-ld=lld -Wl,--strip-all -Wl,-z,defs -Wl,--build-id=none \
+  "$compiler" "$@" -O3 -std=c11 -Wall -Wextra -Werror -ffreestanding -fno-builtin -nostdlib -shared -fuse-ld=lld \
     -o "$out/$file.part" "$here/kernel.c"
   chmod 644 "$out/$file.part"
   mv "$out/$file.part" "$out/$file"
   echo "$out/$file: $(wc -c <"$out/$file") bytes"
 }
 
-build x86_64-avx512vnni --target=x86_64-linux-gnu -march=x86-64-v4 -mavx512vnni
-build x86_64-avxvnni --target=x86_64-linux-gnu -march=x86-64-v3 -mavxvnni
-build x86_64-avx2 --target=x86_64-linux-gnu -march=x86-64-v3
-build aarch64-dotprod --target=aarch64-linux-gnu -march=armv8.2-a+dotprod
+linux="-fPIC -fvisibility=hidden -Wl,--strip-all -Wl,-z,defs -Wl,--build-id=none"
+windows="--target=x86_64-pc-windows-msvc -mno-stack-arg-probe -Wl,/noentry -Wl,/noimplib -Wl,/timestamp:0"
+for instructions in "avx512vnni -march=x86-64-v4 -mavx512vnni" "avxvnni -march=x86-64-v3 -mavxvnni" "avx2 -march=x86-64-v3"; do
+  name=x86_64-${instructions%% *}
+  # shellcheck disable=SC2086  # flags, without spaces in them
+  {
+    build "$name.so" ${instructions#* } --target=x86_64-linux-gnu $linux
+    build "$name.dll" ${instructions#* } $windows
+  }
+done
+# shellcheck disable=SC2086
+build aarch64-dotprod.so -march=armv8.2-a+dotprod --target=aarch64-linux-gnu $linux
 
 # What a test compares with, so that nobody changes the source and forgets to build.
 if [ "$out" = "$package" ]; then
   (cd "$here" && sha256sum ./*.c ./*.h) >"$here/BUILT"
-  (cd "$package" && sha256sum ./*.so) >>"$here/BUILT"
+  (cd "$package" && sha256sum ./*.so ./*.dll) >>"$here/BUILT"
 fi

@@ -4,12 +4,11 @@
 #define MARGIN 64
 #define STEP (LANES * WIDE)  // positions that are computed at a time
 #define SLOPE 0.1f
-#define WIDEST 8192  // pixels of a line, in `keenframe_keep`
-
 #ifdef _WIN32
-#define VISIBLE __declspec(dllexport)
+#include "dll.h"
 #else
 #define VISIBLE __attribute__((visibility("default")))
+#define REACH_STACK()
 #endif
 
 VISIBLE const int32_t keenframe_code_offset = CODE_OFFSET, keenframe_bits_of_a_weight = 2 * FOUR;
@@ -271,6 +270,7 @@ static void advance(layer *layers, int index, const plane *planes, const picture
 
 // Rows `from` up to, but not with, `until` of the network's output, in a workspace of one's own.
 VISIBLE void keenframe_run(layer *layers, int count, const plane *planes, const picture *p, int until) {
+  REACH_STACK();
   for (int i = 0; i < count; i++) layers[i].done = layers[i].first - 1;
   advance(layers, count - 1, planes, p, until - 1);
 }
@@ -286,10 +286,12 @@ INLINE void differences(const uint8_t *luma, int64_t stride, const uint8_t *befo
   }
 }
 
-// `keenframe.steady.kept_share` of block rows `from` up to, but not with, `until`; width at most WIDEST.
+// `keenframe.steady.kept_share` of block rows `from` up to, but not with, `until`. lines: memory for three lines of width / 4
+// numbers, rounded up to whole vectors, with a vector before and behind each.
 VISIBLE void keenframe_keep(const uint8_t *luma, int64_t stride, const uint8_t *before, int32_t height, int32_t width,
-                            float share, float change, float *keep, int32_t from, int32_t until) {
-  int32_t ring[3][WIDEST / 4 + 2 * LANES], *first = ring[0] + LANES, *second = ring[1] + LANES, *third = ring[2] + LANES;
+                            float share, float change, float *keep, int32_t *lines, int32_t from, int32_t until) {
+  int32_t pitch = (width / 4 + LANES - 1) / LANES * LANES + 2 * LANES;
+  int32_t *first = lines + LANES, *second = first + pitch, *third = second + pitch;
   int rows = height / 4, columns = width / 4;
   differences(luma, stride, before, width, from ? from - 1 : 0, first);
   differences(luma, stride, before, width, from, second);

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ctypes
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +51,21 @@ def test_bfloat16_is_taken_where_it_is_faster(
     monkeypatch.setattr(cpu, "_cpuinfo", lambda: (f"vendor_id\t: {vendor}", f"flags\t\t: {flags}"))
     assert cpu.fast_bf16() is fast
     cpu.instruction_sets.cache_clear()
+
+
+def test_on_windows_our_library_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = SimpleNamespace(keenframe_features=lambda: 0b111)
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: library)
+    assert cpu._further({"avx2", "avx512f"}) == {"avx_vnni", "avx512bw", "avx512_vnni"}
+    assert cpu._further({"avx2"}) == {"avx_vnni"}  # the system does not keep AVX-512's registers
+    library.keenframe_features = lambda: 0
+    assert cpu._further({"avx2"}) == set()
+
+    def absent(path: str) -> None:
+        raise OSError(path)
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    assert cpu._further({"avx2"}) == cpu._further(set()) == set()
 
 
 def test_this_machine_has_a_name_and_cores() -> None:

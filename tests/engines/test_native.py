@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from conftest import picture
 from keenframe.engines import native, select
 from keenframe.engines.base import Variant
 from keenframe.engines.chain import Kind, read_chain
-from keenframe.engines.cpu import physical_cores, usable_cores
+from keenframe.engines.cpu import KERNELS, physical_cores, usable_cores
 from keenframe.engines.native import NativeEngine, first_rows, ring_sizes
 from keenframe.engines.select import available_engines, create_engine, engines_for, measure_engines, model_for
 from keenframe.errors import EngineError, ModelError
@@ -30,9 +31,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "native"
 MODELS = [spec.name for spec in list_models() if native.runs(spec)]
 LIBRARIES = native.libraries()
-here = pytest.mark.skipif(
-    not native.supported(), reason="no Linux on a processor that the engine has a library for"
-)
+here = pytest.mark.skipif(not native.supported(), reason="the engine has no library for this machine")
 
 
 def luma(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -227,31 +226,41 @@ def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPa
     path = find_model("keen-int8")
     monkeypatch.setattr(native, "instruction_sets", lambda: frozenset({"avx512f"}))
     assert not native.supported() and "native" not in engines_for(read_spec(path))
-    with pytest.raises(EngineError, match="needs Linux on an x86-64 processor with AVX2 or an Arm one"):
+    with pytest.raises(
+        EngineError, match="needs Linux or Windows on an x86-64 processor with AVX2, or Linux on 64-bit"
+    ):
         NativeEngine(path, read_spec(path))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there are libraries for Linux only")
 @pytest.mark.parametrize(
-    ("machine", "flags", "wanted"),
+    ("system", "machine", "flags", "wanted"),
     [
-        ("x86_64", {"avx2", "avx_vnni", "avx512bw", "avx512_vnni"}, ["avx512vnni", "avxvnni", "avx2"]),
-        ("x86_64", {"avx2", "avx_vnni"}, ["avxvnni", "avx2"]),
-        ("x86_64", {"avx2", "avx512bw"}, ["avx2"]),
-        ("x86_64", {"avx512f"}, []),
-        ("aarch64", {"asimddp"}, ["dotprod"]),
-        ("aarch64", set(), []),
-        ("riscv64", {"avx2", "asimddp"}, []),
+        (
+            "linux",
+            "x86_64",
+            {"avx2", "avx_vnni", "avx512bw", "avx512_vnni"},
+            ["avx512vnni", "avxvnni", "avx2"],
+        ),
+        ("linux", "x86_64", {"avx2", "avx_vnni"}, ["avxvnni", "avx2"]),
+        ("linux", "x86_64", {"avx2", "avx512bw"}, ["avx2"]),
+        ("linux", "x86_64", {"avx512f"}, []),
+        ("linux", "aarch64", {"asimddp"}, ["dotprod"]),
+        ("linux", "aarch64", set(), []),
+        ("linux", "riscv64", {"avx2", "asimddp"}, []),
+        ("win32", "AMD64", {"avx2", "avx_vnni"}, ["avxvnni", "avx2"]),
+        ("win32", "ARM64", {"asimddp"}, []),
+        ("darwin", "arm64", {"asimddp"}, []),
     ],
 )
 def test_the_fastest_library_that_runs_here_comes_first(
-    monkeypatch: pytest.MonkeyPatch, machine: str, flags: set[str], wanted: list[str]
+    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, flags: set[str], wanted: list[str]
 ) -> None:
     monkeypatch.setattr(native, "instruction_sets", lambda: frozenset(flags))
-    monkeypatch.setattr(native.platform, "machine", lambda: machine)
-    assert [path.name for path in native.libraries()] == [f"{machine}-{name}.so" for name in wanted]
-    monkeypatch.setattr(native.sys, "platform", "win32")
-    assert native.libraries() == []
+    monkeypatch.setattr(native, "sys", SimpleNamespace(platform=system))
+    monkeypatch.setattr(native, "platform", SimpleNamespace(machine=lambda: machine))
+    found = native.libraries()
+    assert [native.instructions(path) for path in found] == wanted
+    assert {path.suffix for path in found} <= {".dll" if system == "win32" else ".so"}
 
 
 @here
@@ -346,7 +355,7 @@ def test_rows_are_kept_as_long_as_they_are_read() -> None:
 
 def test_the_library_was_built_from_this_source() -> None:
     noted = dict(reversed(line.split()) for line in (SOURCE / "BUILT").read_text().splitlines())
-    files = [*SOURCE.glob("*.[ch]"), *native._KERNELS.glob("*.so")]
+    files = [*SOURCE.glob("*.[ch]"), *KERNELS.iterdir()]
     found = {f"./{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     assert found == noted, "run native/build.sh, with CC=clang-19 or newer"
 
@@ -366,13 +375,33 @@ def test_what_clang_makes_of_the_source_computes_the_same(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     path = find_model("keen-int8")
     plane = luma(64, 96)
-    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in native._KERNELS.glob("*.so")}
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in KERNELS.iterdir()}
     for library in LIBRARIES:
         wanted, found = (
             NativeEngine(path, read_spec(path), 2, each).run(plane, condition(), 1.0).copy()
             for each in (library, tmp_path / library.name)
         )
         assert psnr(wanted, found, ceiling_db=99.0) > 56
+
+
+@here
+def test_windows_libraries_compute_the_same(tmp_path: Path) -> None:
+    """In Wine, where it and a compiler for Windows are."""
+    tools = ("wine", "x86_64-w64-mingw32-gcc")
+    if not all(map(shutil.which, tools)):
+        pytest.skip(f"no {' or no '.join(tools)} here")
+    names = [native.instructions(path) for path in LIBRARIES if path.name.startswith("x86_64")]
+    program, file = tmp_path / "check.exe", tmp_path / "frames"
+    environment = {**os.environ, "WINEDEBUG": "-all", "WINEPREFIX": str(tmp_path / "wine")}
+    subprocess.run([tools[1], "-O2", "-o", program, SOURCE / "check_dll.c"], check=True)
+    subprocess.run([sys.executable, SOURCE / "dump.py", file, *names], check=True)
+    for name in names:
+        words = [tools[0], program, KERNELS / f"x86_64-{name}.dll", f"{file}.{name}"]
+        done = subprocess.run(
+            words, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("6 frames, 0 pixels differ")
 
 
 def test_a_compiler_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 # and so do the libraries that run INT8 networks with it: wrong where weights and codes are large.
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 _KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512bw", "avx512_bf16", "amx_bf16"}
-# IsProcessorFeaturePresent: PF_AVX512F_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE.
-_WINDOWS_INT8_FEATURES = (41, 43)
+# Where the native engine's libraries are; on Windows one of them is asked what the processor has.
+KERNELS = Path(__file__).parent / "kernels"
+# IsProcessorFeaturePresent: PF_AVX2_INSTRUCTIONS_AVAILABLE, PF_AVX512F_…, PF_ARM_V82_DP_….
+_WINDOWS_FEATURES = {40: "avx2", 41: "avx512f", 43: "asimddp"}
 
 
 @cache
@@ -44,10 +46,22 @@ def instruction_sets() -> frozenset[str]:
         import ctypes
 
         present = ctypes.windll.kernel32.IsProcessorFeaturePresent
-        names = ("avx512bw", "asimddp")
-        pairs = zip(_WINDOWS_INT8_FEATURES, names, strict=True)
-        return frozenset(name for number, name in pairs if present(number))
+        found = {name for number, name in _WINDOWS_FEATURES.items() if present(number)}
+        return frozenset(found | _further(found))
     return frozenset()
+
+
+def _further(found: set[str]) -> set[str]:
+    """What Windows does not name, as our own library sees it (native/dll.h); that one takes AVX2."""
+    import ctypes
+
+    try:
+        bits = ctypes.CDLL(str(KERNELS / "x86_64-avx2.dll")).keenframe_features() if "avx2" in found else 0
+    except OSError:
+        return set()
+    names = ("avx_vnni", "avx512bw", "avx512_vnni")
+    # Windows says whether it keeps the registers of AVX-512, too.
+    return {name for bit, name in enumerate(names) if bits >> bit & 1 and (bit == 0 or "avx512f" in found)}
 
 
 def fast_int8() -> bool:

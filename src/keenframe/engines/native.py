@@ -1,4 +1,4 @@
-"""Our own engine for INT8 luma networks of scale 1, on Linux.
+"""Our own engine for INT8 luma networks of scale 1, on Linux and Windows.
 
 The libraries behind it (native/kernel.c, built by native/build.sh for several instruction sets) compute every layer a
 row at a time, as soon as the rows below it are there, so that rows are read while they are still in the cache. Each
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 
 from keenframe.engines.base import Engine, Variant
 from keenframe.engines.chain import EDGE, Chain, Kind, read_chain
-from keenframe.engines.cpu import instruction_sets, physical_cores
+from keenframe.engines.cpu import KERNELS, instruction_sets, physical_cores
 from keenframe.errors import EngineError
 from keenframe.steady import Memory, Past
 from keenframe.zoo.graph import read_graph
 from keenframe.zoo.spec import ModelSpec
 
-_KERNELS = Path(__file__).parent / "kernels"
+_ENDINGS = {"linux": ".so", "win32": ".dll"}
+_MACHINES = {"AMD64": "x86_64"}  # as Windows spells it
 # What each library needs of the processor; of several that a machine can run, the first is the fastest.
 _NEEDS = {
     "x86_64-avx512vnni": {"avx512_vnni", "avx512bw"},
@@ -40,7 +41,7 @@ _NEEDS = {
 }
 # As in native/kernel.c: bytes before a group's first position. What a library computes at a time divides _STEP.
 _MARGIN, _STEP = 64, 48
-_WIDEST = 8192  # pixels of a line, where frames are compared
+_VECTOR = 16  # numbers in the widest vector
 _LINE = 64  # bytes of a cache line
 # A part of fewer rows of blocks spends too much on those that it shares with its neighbours, some nine in all.
 _ROWS_OF_A_PART = 24
@@ -48,12 +49,11 @@ _ROWS_OF_A_PART = 24
 
 def libraries() -> list[Path]:
     """The libraries that this machine can run, the fastest first; none where the engine is not for it."""
-    if sys.platform != "linux":
-        return []
+    machine, ending = platform.machine(), _ENDINGS.get(sys.platform)
     here = [
-        _KERNELS / f"{name}.so"
+        KERNELS / f"{name}{ending}"
         for name, needed in _NEEDS.items()
-        if name.startswith(f"{platform.machine()}-") and needed <= instruction_sets()
+        if name.startswith(f"{_MACHINES.get(machine, machine)}-") and needed <= instruction_sets()
     ]
     return [path for path in here if path.is_file()]
 
@@ -115,7 +115,7 @@ def _library(path: Path) -> Any:
     pointer, number, size, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
     library.keenframe_run.argtypes = [pointer, number, pointer, pointer, number]
     library.keenframe_keep.argtypes = [
-        pointer, size, pointer, number, number, real, real, pointer, number, number,
+        pointer, size, pointer, number, number, real, real, pointer, pointer, number, number,
     ]  # fmt: skip
     library.keenframe_run.restype = library.keenframe_keep.restype = None
     return library
@@ -174,7 +174,8 @@ class NativeEngine(Engine[_Prepared]):
         super().__init__(model, spec, threads)
         if not supported():
             raise EngineError(
-                "engine 'native' needs Linux on an x86-64 processor with AVX2 or an Arm one with dot products"
+                "engine 'native' needs Linux or Windows on an x86-64 processor with AVX2, or Linux on 64-bit Arm with dot "
+                "products"
             )
         if not runs(spec):
             raise EngineError(
@@ -241,7 +242,7 @@ class NativeEngine(Engine[_Prepared]):
     ) -> NDArray[np.float32]:
         """As `Engine.kept_share`."""
         height, width = luma.shape
-        if width > _WIDEST or luma.strides[1] != 1 or not before.flags.c_contiguous:
+        if luma.strides[1] != 1 or not before.flags.c_contiguous:
             return super().kept_share(luma, before, memory)
         keep = np.empty((height // EDGE, width // EDGE), np.float32)
         about = (
@@ -253,8 +254,13 @@ class NativeEngine(Engine[_Prepared]):
             *memory,
             keep.ctypes.data,
         )
-        ends = self._ends(height // EDGE)
-        self._share([partial(self._library.keenframe_keep, *about, *span) for span in pairwise(ends)])
+        spans = list(pairwise(self._ends(height // EDGE)))
+        line = -(-(width // EDGE) // _VECTOR) * _VECTOR + 2 * _VECTOR
+        sums = [np.empty((3, line), np.int32) for _ in spans]
+        work = self._library.keenframe_keep
+        self._share(
+            [partial(work, *about, part.ctypes.data, *span) for part, span in zip(sums, spans, strict=True)]
+        )
         return keep
 
     def _ends(self, rows: int) -> list[int]:
