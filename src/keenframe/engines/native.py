@@ -174,8 +174,8 @@ class NativeEngine(Engine[_Prepared]):
         super().__init__(model, spec, threads)
         if not supported():
             raise EngineError(
-                "engine 'native' needs Linux or Windows on an x86-64 processor with AVX2, or Linux on 64-bit Arm with dot "
-                "products"
+                "engine 'native' needs Linux or Windows on an x86-64 processor with AVX2, or Linux on 64-bit Arm with "
+                "dot products"
             )
         if not runs(spec):
             raise EngineError(
