@@ -126,7 +126,7 @@ def fit(
 
     batches = BankBatches(
         bank, recipe.batch, recipe.patch, recipe.steps, recipe.seed, bank.scale,
-        fabric.global_rank, fabric.world_size, weights, recipe.jitter,
+        fabric.global_rank, fabric.world_size, weights, recipe.jitter, recipe.condition_noise,
     )  # fmt: skip
     if teacher_cache is not None:
         batches = lesson.cached(batches, teacher_cache, fabric)

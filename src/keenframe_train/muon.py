@@ -28,11 +28,13 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW, but for kernels of at least 8 outputs and 8 inputs: Nesterov's momentum of 0.95, made orthogonal.
+    """AdamW, but for convolutions of at least 8 outputs and 8 inputs: Nesterov's momentum of 0.95, made orthogonal.
 
     After Jordan et al. 2024, a kernel (O, I, h, w) being the matrix (O, I*h*w). Such a step's root mean square is 0.8
     of the rate whatever the shape: Liu et al. 2025 match Adam's 0.2 on language models, these networks want four times
-    as much (docs/log.md), while biases, factors and the picture's own kernels stand AdamW's rate and no more.
+    as much (docs/log.md), while biases, factors and the picture's own kernels stand AdamW's rate and no more. Linear
+    layers take AdamW's, too: those of `keen` read a frame's condition, of which some directions hardly occur, and steps
+    of one size in all directions made these so large that a rare frame came out as noise (docs/log.md).
     """
 
     def __init__(
@@ -83,5 +85,5 @@ class Muon(torch.optim.AdamW):
 
 
 def is_matrix(parameter: Tensor) -> bool:
-    """Whether Muon's step is for it: a kernel or matrix of at least `SMALLEST` outputs and inputs."""
-    return parameter.ndim >= 2 and min(parameter.shape[:2]) >= SMALLEST
+    """Whether Muon's step is for it: a convolution's kernel of at least `SMALLEST` outputs and inputs."""
+    return parameter.ndim > 2 and min(parameter.shape[:2]) >= SMALLEST

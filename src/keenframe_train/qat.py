@@ -87,7 +87,16 @@ def quantize_aware(
         optimizer.load_state_dict(left["optimizer"])
         done = left["done"]
     loader = DataLoader(
-        BankBatches(bank, batch, patch, steps, seed, bank.scale, weights=weights),
+        BankBatches(
+            bank,
+            batch,
+            patch,
+            steps,
+            seed,
+            bank.scale,
+            weights=weights,
+            condition_noise=recipe.condition_noise,
+        ),
         batch_size=None,
         sampler=range(done, steps),
         num_workers=workers,

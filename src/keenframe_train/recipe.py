@@ -36,7 +36,7 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("patch",), lambda value: _whole(value, 11), "11 or more, which validation takes"),
     (("seed", "warmup", "patience"), lambda value: _whole(value, 0), "0 or more"),
     (("rate",), lambda value: _number(value) and value > 0, "a number above 0"),
-    (("final_rate", "weight_decay", "clip"), _number, "a number from 0 up"),
+    (("final_rate", "weight_decay", "clip", "condition_noise"), _number, "a number from 0 up"),
     (("light", "jitter", "ema"), lambda value: _number(value, 1), "a number from 0 to 1"),
     (("factor",), lambda value: _number(value, 1) and value > 0, "a number above 0, at most 1"),
     (("early_stopping",), lambda value: value is None or _whole(value, 1), "1 or more, or None"),
@@ -78,6 +78,8 @@ class Recipe:
     (`start.inherit`), instead of at random.
     jitter: probability of colour jitter on the degraded crop alone (R4). shares: how often each kind of the bank is
     drawn; None: as the bank has them. light: how often, among the items of a kind, those above 40 dB already.
+    condition_noise: deviation of what is added to the numbers of every condition, in their own deviations over the
+    bank: what a network is told of a frame is then no name that it can learn a picture by (docs/log.md).
 
     batch x patch x patch output pixels a step, over all processes. steps at learning rate `rate` after `warmup` linear
     steps; schedule: "cosine" falls to `final_rate` at the last step, "step" takes `factor` every `step_every` steps,
@@ -103,6 +105,7 @@ class Recipe:
     jitter: float = 0.0
     shares: Mapping[str, float] | None = None
     light: float = 1.0
+    condition_noise: float = 0.0
     batch: int = 16
     patch: int = 128
     steps: int = 200_000
@@ -242,7 +245,8 @@ _SETTABLE: Mapping[str, type | tuple[type, ...]] = {
     "jitter": float, "shares": (dict, type(None)), "light": float, "batch": int, "patch": int, "steps": int,
     "optimizer": str, "rate": float, "weight_decay": float, "schedule": str, "final_rate": float, "factor": float,
     "step_every": int, "patience": int, "warmup": int, "clip": float, "ema": float,
-    "early_stopping": (int, type(None)), "seed": int, "validate_every": int, "save_every": int,
+    "condition_noise": float, "early_stopping": (int, type(None)), "seed": int, "validate_every": int,
+    "save_every": int,
 }  # fmt: skip
 
 

@@ -189,6 +189,24 @@ def test_batches_are_a_function_of_the_step_and_split_among_ranks(bank: Bank) ->
     assert bool((halves[0] == x[0::2]).all()) and bool((halves[1] == x[1::2]).all())
 
 
+def test_noise_on_the_conditions_leaves_the_crops(bank: Bank) -> None:
+    plain, noisy = (
+        BankBatches(bank, 64, 64, 100, seed=3),
+        BankBatches(bank, 64, 64, 100, seed=3, condition_noise=0.5),
+    )
+    (x, y, condition), (x2, y2, other) = plain[7], noisy[7]
+    assert bool((x == x2).all()) and bool((y == y2).all()) and other.dtype == condition.dtype
+    added = (other - condition) / bank.conditions.std(0)
+    assert abs(float(added.mean())) < 0.02 and abs(float(added.std()) - 0.5) < 0.02
+    assert bool((noisy[7][2] == other).all()) and not bool(
+        (noisy[8][2] - plain[8][2] == other - condition).any()
+    )
+    halves = [
+        BankBatches(bank, 64, 64, 100, seed=3, rank=r, world=2, condition_noise=0.5)[7][2] for r in range(2)
+    ]
+    assert bool((halves[0] == other[0::2]).all()) and bool((halves[1] == other[1::2]).all())
+
+
 def test_x2_batches_show_the_same_place_at_two_sizes(data: Path, tmp_path: Path) -> None:
     bank = build_bank(tmp_path, find_images(data / "train-0"), MIXES["keen-x2"], 12, size=160, workers=1)
     x, y, _ = BankBatches(bank, 8, 64, 10, seed=0, scale=2)[0]

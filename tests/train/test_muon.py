@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from keenframe_train.muon import Muon, is_matrix, orthogonal
+from keenframe_train.nets.keen import Keen, KeenConfig
 
 
 def network() -> nn.Sequential:
@@ -81,3 +82,12 @@ def test_without_any_matrix_it_is_adamw() -> None:
     net = nn.Conv2d(1, 4, 3)
     learn(nn.Sequential(net), Muon(net.parameters(), 1e-3), 2)
     assert net.weight.isfinite().all()
+
+
+def test_only_convolutions_are_turned() -> None:
+    """A linear layer reads what is rare, too: a step of one size in all directions makes much of it."""
+    assert is_matrix(nn.Conv2d(16, 16, 3).weight) and is_matrix(nn.Conv2d(8, 16, 1).weight)
+    assert not is_matrix(nn.Conv2d(1, 16, 3).weight) and not is_matrix(nn.Linear(128, 32).weight)
+    net = Keen(KeenConfig(head=8, trunk=0, blocks=1, stride=1))
+    turned = {name for name, parameter in net.named_parameters() if is_matrix(parameter)}
+    assert turned == {"head.weight", "blocks.0.first.weight", "blocks.0.second.weight", "tail.weight"}

@@ -40,7 +40,8 @@ class BankBatches(Dataset[Batch]):
     degraded (B, C, patch/scale, patch/scale) and pristine (B, C, patch, patch) uint8, C 1 (luma) or 3 (RGB) as the
     bank has it, condition (B, 128) float32.
     weights: how often each item of the bank is drawn, (N,) and not negative; None draws all alike.
-    jitter: probability of colour jitter on a degraded crop, its twin left as it is (R4).
+    jitter: probability of colour jitter on a degraded crop, its twin left as it is (R4). condition_noise: deviation of
+    what is added to the numbers of a condition, in each one's own deviations over the bank.
     `rank` and `world` give each process of a distributed run its own share of the batch.
     """
 
@@ -56,10 +57,12 @@ class BankBatches(Dataset[Batch]):
         world: int = 1,
         weights: NDArray[np.float64] | None = None,
         jitter: float = 0.0,
+        condition_noise: float = 0.0,
     ) -> None:
         self.bank, self.batch, self.patch, self.steps, self.seed = bank, batch, patch, steps, seed
         self.scale, self.rank, self.world = scale, rank, world
         self.jitter = jitter
+        self.noise = condition_noise * bank.conditions.std(0) if condition_noise else None
         # Over the last sum itself, so that it ends at 1 whatever was rounded.
         self.shares = None if weights is None else np.cumsum(weights) / np.cumsum(weights)[-1]
 
@@ -79,8 +82,17 @@ class BankBatches(Dataset[Batch]):
         return (
             _planes(np.stack(degraded)),
             _planes(np.stack(pristine)),
-            torch.from_numpy(np.stack(conditions)),
+            torch.from_numpy(self._noisy(np.stack(conditions), step)),
         )
+
+    def _noisy(self, conditions: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        if self.noise is None:
+            return conditions
+        # Numbers of its own, so that the crops stay those of a run without.
+        drawn = np.random.default_rng((self.seed, step, 1)).standard_normal(
+            (self.batch, len(self.noise)), np.float32
+        )
+        return conditions + self.noise * drawn[self.rank :: self.world]
 
     def _draw(self, item: int, rng: np.random.Generator) -> Draw:
         span = self.bank.pristine.shape[1] - self.patch
