@@ -12,9 +12,9 @@ from keenframe_train.nets.network import parameters
 # The shipped bodies by scale, of several experts the first; what the others are measured against comes first.
 SHIPPED = {
     1: {
-        "keen": KeenConfig(1, 24, 0, 3, stride=1),
+        "keen": KeenConfig(1, 32, 32, 3, inner=(16,) * 3, stride=1),
         "keen-nano": KeenConfig(1, 16, 0, 3, stride=1),
-        "keen-base": KeenConfig(1, 32, 0, 4, stride=1),
+        "keen-base": KeenConfig(1, 32, 32, 6, stride=1),
     },
     2: {"keen-x2": KeenConfig(2, 32, 32, 3, stride=1)},
     4: {"keen-x4": KeenConfig(4, 32, 32, 3, stride=1)},

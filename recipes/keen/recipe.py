@@ -13,22 +13,20 @@ COMMON = {
     "bank_items": 16_000,
     "steps": 45_000,
     "optimizer": "muon",
+    "condition_noise": 0.2,
     "rate": 1e-3,
     "shares": ENLARGED_SHARES,
 }
 
-# Without a trunk of its own: what steps down and up is, our own engine spends better on width (docs/compression.md).
-SHAPE = {"scale": 1, "head": 24, "trunk": 0, "blocks": 3, "embedding": 32, "stride": 1}
-TINY_SHAPE = {"head": 16, "trunk": 0, "blocks": 1, "stride": 1}
+SHAPE = {"scale": 1, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}
+TINY_SHAPE = {"head": 8, "trunk": 16, "blocks": 1, "stride": 1}
 
 # Twice as wide inside its blocks, and otherwise the student: it can be asked for exactly what the student is to do,
 # and the student starts as what is left of it.
-TEACHER = Recipe(
-    name="keen-teacher", network=NetworkSpec("keen", {**SHAPE, "inner": [48] * 3}), bank="keen", **COMMON
-)
+TEACHER = Recipe(name="keen-teacher", network=NetworkSpec("keen", SHAPE), bank="keen", **COMMON)
 RECIPE = Recipe(
     name="keen",
-    network=NetworkSpec("keen", SHAPE),
+    network=NetworkSpec("keen", {**SHAPE, "inner": [16, 16, 16]}),
     distill={"response-rmse": 0.5},
     teachers=(TeacherSpec(TEACHER.network, "runs/reproduce/keen/teacher"),),
     inherit=True,
@@ -41,8 +39,8 @@ BUDGETS = {
     "smoke": Budget(
         "seconds, to see that everything runs",
         bank_items=16, bank_size=96, validations=1, window=96, evaluation_window=96,
-        teacher={"network": NetworkSpec("keen", {**TINY_SHAPE, "inner": [32]}), **TINY},
-        student={"network": NetworkSpec("keen", TINY_SHAPE), **TINY},
+        teacher={"network": NetworkSpec("keen", TINY_SHAPE), **TINY},
+        student={"network": NetworkSpec("keen", {**TINY_SHAPE, "inner": [8]}), **TINY},
     ),
     "cpu": Budget(
         "about 20 minutes of training on one core with bfloat16",
