@@ -12,6 +12,7 @@ from benchmarks.bodies.__main__ import app as bodies
 from benchmarks.bodies.shapes import BRANCHES, SHIPPED, budget_ms, candidates, edge_of, shapes, sizes
 from benchmarks.latency import Latency, measure, random_model
 from benchmarks.pruning import app as pruning
+from benchmarks.trained import app as trained
 from typer.testing import CliRunner
 
 from keenframe.zoo.spec import load_spec
@@ -117,3 +118,24 @@ def test_the_curve_of_pruned_runs(tmp_path: Path) -> None:
     assert (tmp_path / "out/pruning.png").stat().st_size > 10_000
     with pytest.raises(TrainError, match="whole' was not judged on r3, call-half; it was on r1, r2"):
         CliRunner().invoke(pruning, call, catch_exceptions=False)
+
+
+def test_networks_that_are_trained_out(data: Path, tmp_path: Path) -> None:
+    runs = [
+        f"{name}={run_of(TINY, tmp_path / name, seed)}" for seed, name in enumerate(("first", "second"), 1)
+    ]
+    call = ["--data", str(data), "--windows", "1", "--size", "64x64", "--threads", "1", "--rounds", "1"]
+    out = tmp_path / "out"
+    done = CliRunner().invoke(trained, [*runs, *call, "--out", str(out)], catch_exceptions=False)
+    assert (
+        done.exit_code == 0 and "| first |" in done.output and "trained out, 2 windows a kind" in done.output
+    )
+    assert (out / "trained.png").stat().st_size > 10_000
+    for row in json.loads((out / "trained.json").read_text())["networks"]:
+        assert all(row["worst"][kind] <= gain for kind, gain in row["gains"].items())
+    with pytest.raises(TrainError, match="'first' is not NAME=CHECKPOINT"):
+        CliRunner().invoke(trained, ["first", *call], catch_exceptions=False)
+    other = dataclasses.replace(TINY.network, options={**TINY.network.options, "scale": 2})
+    run = run_of(dataclasses.replace(TINY, network=other), tmp_path / "x2", 3)
+    with pytest.raises(TrainError, match="enlarges x2; expected networks of scale 1"):
+        CliRunner().invoke(trained, [f"x2={run}", *call], catch_exceptions=False)
