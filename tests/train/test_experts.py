@@ -180,6 +180,11 @@ def test_the_last_expert_of_a_file_goes_into_another_one(tmp_path: Path) -> None
         run_file(tmp_path / "taken.onnx", plane, condition), run_file(paths[1], plane, condition), strict=True
     ):
         assert np.array_equal(found, wanted)
+    names = [
+        {tensor.name for tensor in onnx.load(path).graph.initializer}
+        for path in (tmp_path / "taken.onnx", paths[1])
+    ]
+    assert names[0] == names[1]
     anew = join([paths[2], tmp_path / "taken.onnx"], provisional(2), tmp_path / "anew.onnx", name="anew")
     assert [json.loads(anew.recipe)["experts"][k]["name"] for k in (0, 1)] == ["c", "b"]
     again = last_of(tmp_path / "anew.onnx", tmp_path / "again.onnx")

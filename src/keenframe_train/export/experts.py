@@ -10,8 +10,9 @@ the file's size, not time.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +183,7 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
     joined = onnx.load(parts[0])
     inputs = {value.name for value in joined.graph.input}
     for number, path in enumerate(parts[1:], start=1):
-        other = _renamed(onnx.load(path).graph, inputs, f".{number}")
+        other = _renamed(onnx.load(path).graph, partial(_behind, kept=inputs, end=f".{number}"))
         joined.graph.node.extend(other.node)
         joined.graph.initializer.extend(other.initializer)
         joined.graph.output.extend(other.output)
@@ -230,7 +231,10 @@ def last_of(model: Path, out: Path) -> ModelSpec:
         experts=1, route=None, periodicity=False, leaves=False,
         recipe=json.dumps(recipe, sort_keys=True), measured=measured, parameters=parameters(network),
     )  # fmt: skip
-    write_model(out, only(onnx.load(model), spec, spec.experts - 1), alone)
+    part = only(onnx.load(model), spec, spec.experts - 1)
+    # As it was before it was joined: whoever reads such files knows its names.
+    part.graph.CopyFrom(_renamed(part.graph, lambda name: name.removesuffix(f".{spec.experts - 1}")))
+    write_model(out, part, alone)
     return read_spec(out)
 
 
@@ -271,20 +275,18 @@ def only(model: onnx.ModelProto, spec: ModelSpec, expert: int) -> onnx.ModelProt
     return part
 
 
-def _renamed(graph: onnx.GraphProto, inputs: set[str], suffix: str) -> onnx.GraphProto:
-    """The graph with the suffix behind every name but the inputs'."""
+def _behind(name: str, kept: set[str], end: str) -> str:
+    return name if not name or name in kept else name + end
+
+
+def _renamed(graph: onnx.GraphProto, rename: Callable[[str], str]) -> onnx.GraphProto:
+    """The graph with other names for all that it holds."""
     copy = onnx.GraphProto()
     copy.CopyFrom(graph)
-
-    def rename(name: str) -> str:
-        return name if not name or name in inputs else f"{name}{suffix}"
-
     for node in copy.node:
         node.name = rename(node.name)
-        node.input[:] = [rename(name) for name in node.input]
-        node.output[:] = [rename(name) for name in node.output]
-    for tensor in copy.initializer:
-        tensor.name = rename(tensor.name)
-    for value in copy.output:
-        value.name = rename(value.name)
+        node.input[:] = map(rename, node.input)
+        node.output[:] = map(rename, node.output)
+    for named in (*copy.initializer, *copy.output):
+        named.name = rename(named.name)
     return copy
