@@ -46,9 +46,9 @@ BUDGETS = {
         bank_items=4_000, bank_size=192,
         teacher={
             "network": NetworkSpec("rrdbnet", {"features": 64, "blocks": 6, "growth": 32, "scale": 1}),
-            "steps": 1_200, **QUICK, "rate": 4e-4,
+            "steps": 1_200, **QUICK, "optimizer": "muon",
         },
-        student={"steps": 600, **QUICK, "rate": 6e-4},
+        student={"steps": 600, **QUICK, "optimizer": "muon"},
     ),
     "alone": Budget(
         "the student alone, an hour of one core with bfloat16", alone=True, bank_items=8_000, bank_size=192,
