@@ -85,6 +85,13 @@ INLINE ints load_some(const uint8_t *at, int count) {
   return load(whole);
 }
 
+// Four bytes for all positions.
+INLINE ints four_of(const int8_t *at) {
+  int32_t four;
+  __builtin_memcpy(&four, at, 4);
+  return all(four);
+}
+
 // Next, by instruction set:
 // CODE_OFFSET: a code counts as so much less in `dot`; FOUR: bytes that four weights take;
 // weights_of: four weights for all positions; dot: + the products of four codes and four weights, in each number.
@@ -95,13 +102,8 @@ INLINE ints load_some(const uint8_t *at, int count) {
 
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #define FOUR 4
+#define weights_of four_of
 typedef ints weights;
-
-INLINE weights weights_of(const int8_t *at) {
-  int32_t four;
-  __builtin_memcpy(&four, at, 4);
-  return all(four);
-}
 
 INLINE ints dot(ints sum, ints codes, weights four) {
 #ifdef __AVX512VNNI__
@@ -119,11 +121,7 @@ typedef struct {
   ints even, odd;
 } weights;
 
-INLINE weights weights_of(const int8_t *at) {
-  int32_t pairs[2];
-  __builtin_memcpy(pairs, at, 8);
-  return (weights){all(pairs[0]), all(pairs[1])};
-}
+INLINE weights weights_of(const int8_t *at) { return (weights){four_of(at), four_of(at + 4)}; }
 
 INLINE ints dot(ints sum, ints codes, weights four) {
   __m256i even = _mm256_and_si256((__m256i)codes, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16((__m256i)codes, 8);
@@ -168,13 +166,8 @@ INLINE ints apart(ints a, ints b) {
 
 #define CODE_OFFSET 128  // SDOT takes signed bytes only
 #define FOUR 4
+#define weights_of four_of
 typedef ints weights;
-
-INLINE weights weights_of(const int8_t *at) {
-  int32_t four;
-  __builtin_memcpy(&four, at, 4);
-  return all(four);
-}
 
 INLINE ints dot(ints sum, ints codes, weights four) {
   return vdotq_s32(sum, (int8x16_t)(codes ^ all((int32_t)0x80808080)), (int8x16_t)four);
