@@ -30,7 +30,8 @@ build() {
 
 linux="-fPIC -fvisibility=hidden -Wl,--strip-all -Wl,-z,defs -Wl,--build-id=none"
 windows="--target=x86_64-pc-windows-msvc -mno-stack-arg-probe -Wl,/noentry -Wl,/noimplib -Wl,/timestamp:0"
-for instructions in "avx512vnni -march=x86-64-v4 -mavx512vnni" "avxvnni -march=x86-64-v3 -mavxvnni" "avx2 -march=x86-64-v3"; do
+# No more than `keenframe.engines.native` asks for.
+for instructions in "avx512vnni -mavx512f -mavx512bw -mavx512vl -mavx512vnni" "avxvnni -mavx2 -mfma -mavxvnni" "avx2 -mavx2 -mfma"; do
   name=x86_64-${instructions%% *}
   # shellcheck disable=SC2086  # flags, without spaces in them
   {

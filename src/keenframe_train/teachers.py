@@ -253,7 +253,8 @@ class CachedBatches(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """`BankBatches` with the teachers' outputs: item k is (degraded, pristine, condition, outputs) of step k.
 
     The first three are exactly those of `batches`, so a run with a cache and its control see the same pairs; the
-    condition is that of the whole item, turned crop or not, as it is for the student. outputs: (T, B, C, patch,
+    teacher's condition was that of the whole item, turned crop or not, and without `condition_noise`, which is the
+    student's alone then. outputs: (T, B, C, patch,
     patch) float32 0-1, one for each cache. Raises TrainError for a cache of another bank's shape, and for batches
     with colour jitter: the teacher has not seen those colours.
     """

@@ -54,10 +54,10 @@ def test_bfloat16_is_taken_where_it_is_faster(
 
 
 def test_on_windows_our_library_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = SimpleNamespace(keenframe_features=lambda: 0b111)
+    library = SimpleNamespace(keenframe_features=lambda: 0b1111)
     monkeypatch.setattr(ctypes, "CDLL", lambda path: library)
-    assert cpu._further({"avx2", "avx512f"}) == {"avx_vnni", "avx512bw", "avx512_vnni"}
-    assert cpu._further({"avx2"}) == {"avx_vnni"}  # the system does not keep AVX-512's registers
+    assert cpu._further({"avx2", "avx512f"}) == {"avx_vnni", "avx512bw", "avx512_vnni", "fma"}
+    assert cpu._further({"avx2"}) == {"avx_vnni", "fma"}  # the system does not keep AVX-512's registers
     library.keenframe_features = lambda: 0
     assert cpu._further({"avx2"}) == set()
 

@@ -238,16 +238,17 @@ def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPa
         (
             "linux",
             "x86_64",
-            {"avx2", "avx_vnni", "avx512bw", "avx512_vnni"},
+            {"avx2", "fma", "avx_vnni", "avx512bw", "avx512_vnni"},
             ["avx512vnni", "avxvnni", "avx2"],
         ),
-        ("linux", "x86_64", {"avx2", "avx_vnni"}, ["avxvnni", "avx2"]),
-        ("linux", "x86_64", {"avx2", "avx512bw"}, ["avx2"]),
+        ("linux", "x86_64", {"avx2", "fma", "avx_vnni"}, ["avxvnni", "avx2"]),
+        ("linux", "x86_64", {"avx2", "fma", "avx512bw"}, ["avx2"]),
+        ("linux", "x86_64", {"avx2", "avx_vnni"}, []),
         ("linux", "x86_64", {"avx512f"}, []),
         ("linux", "aarch64", {"asimddp"}, ["dotprod"]),
         ("linux", "aarch64", set(), []),
         ("linux", "riscv64", {"avx2", "asimddp"}, []),
-        ("win32", "AMD64", {"avx2", "avx_vnni"}, ["avxvnni", "avx2"]),
+        ("win32", "AMD64", {"avx2", "fma", "avx_vnni"}, ["avxvnni", "avx2"]),
         ("win32", "ARM64", {"asimddp"}, []),
         ("darwin", "arm64", {"asimddp"}, []),
     ],
@@ -274,6 +275,14 @@ def test_where_bytes_saturate_only_our_own_engine_runs_int8(monkeypatch: pytest.
     assert len(engines_for(read_spec(find_model("keen-float")))) == len(
         engines_for(read_spec(find_model("keen-x2-int8")))
     )
+    path = find_model("keen-int8")
+
+    def unknown(*args: object) -> None:
+        raise EngineError("it does not know Sigmoidal")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "read_chain", unknown)
+        assert create_engine("auto", path, read_spec(path)).name in ("openvino", "onnxruntime")
     monkeypatch.setattr(native, "libraries", list)
     assert model_for("keen").stem == "keen"
 

@@ -98,6 +98,11 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     assert json.loads(other.recipe)["experts"][1] == json.loads(spec.recipe)["experts"][1]
     with pytest.raises(ModelError, match="there is no model 'none-such'"):
         invoke("export", str(first), "--expert", "none-such", *words)
+    for model, wrong in (("keen-int8", "is an INT8 file"), ("keen-x2", "is one network")):
+        with pytest.raises(TrainError, match=f"--expert '{model}' {wrong}"):
+            invoke("export", str(first), "--expert", model, *words)
+    with pytest.raises(TrainError, match=r"tiny-int8\.onnx' is not there"):
+        invoke("export", str(first), "--expert", "models/tiny.onnx", *words[:-1])
 
 
 def test_a_network_of_the_lab_becomes_an_rgb_model(

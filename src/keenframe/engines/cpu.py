@@ -12,7 +12,7 @@ from pathlib import Path
 # Any of these sums products of bytes, four at a time, in 32 bits. What came before them sums two in 16 bits, saturated,
 # and so do the libraries that run INT8 networks with it: wrong where weights and codes are large.
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
-_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "avx512f", "avx512bw", "avx512_bf16", "amx_bf16"}
+_KNOWN_FLAGS = _INT8_FLAGS | {"avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "amx_bf16"}
 # Where the native engine's libraries are; on Windows one of them is asked what the processor has.
 KERNELS = Path(__file__).parent / "kernels"
 # IsProcessorFeaturePresent: PF_AVX2_INSTRUCTIONS_AVAILABLE, PF_AVX512F_…, PF_ARM_V82_DP_….
@@ -59,9 +59,10 @@ def _further(found: set[str]) -> set[str]:
         bits = ctypes.CDLL(str(KERNELS / "x86_64-avx2.dll")).keenframe_features() if "avx2" in found else 0
     except OSError:
         return set()
-    names = ("avx_vnni", "avx512bw", "avx512_vnni")
+    names = ("avx_vnni", "avx512bw", "avx512_vnni", "fma")
+    seen = {name for bit, name in enumerate(names) if bits >> bit & 1}
     # Windows says whether it keeps the registers of AVX-512, too.
-    return {name for bit, name in enumerate(names) if bits >> bit & 1 and (bit == 0 or "avx512f" in found)}
+    return seen if "avx512f" in found else seen & {"avx_vnni", "fma"}
 
 
 def fast_int8() -> bool:

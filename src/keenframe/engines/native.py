@@ -35,8 +35,8 @@ _MACHINES = {"AMD64": "x86_64"}  # as Windows spells it
 # What each library needs of the processor; of several that a machine can run, the first is the fastest.
 _NEEDS = {
     "x86_64-avx512vnni": {"avx512_vnni", "avx512bw"},
-    "x86_64-avxvnni": {"avx_vnni", "avx2"},
-    "x86_64-avx2": {"avx2"},
+    "x86_64-avxvnni": {"avx_vnni", "avx2", "fma"},
+    "x86_64-avx2": {"avx2", "fma"},
     "aarch64-dotprod": {"asimddp"},
 }
 # As in native/kernel.c: bytes before a group's first position. What a library computes at a time divides _STEP.

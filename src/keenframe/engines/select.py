@@ -100,6 +100,8 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
         name = choose_engine(model, spec, threads)
     library, _, part = name.lower().partition(":")
     part = part or "cpu"
+    if library == NATIVE and part in map(native.instructions, native.libraries()[:1]):
+        part = "cpu"  # the fastest by its own name
     # A machine may have several devices of a kind: openvino:gpu is the first, openvino:gpu.1 the second.
     normal = library if part == "cpu" else f"{library}:{part}"
     present = available_engines()
@@ -126,6 +128,11 @@ def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> s
     names = engines_for(spec)
     if not names:
         raise EngineError("no inference engine is installed; run: pip install openvino (or onnxruntime)")
+    if names == [NATIVE]:
+        try:
+            native.NativeEngine(model, spec, threads).close()
+        except EngineError:  # a graph that it does not know; others are not exact here, but they run it
+            names = installed_engines() or names
     if len(names) == 1:
         return names[0]
     key = _cache_key(names, spec, threads)

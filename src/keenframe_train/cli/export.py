@@ -209,7 +209,6 @@ def _run(
     further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
     """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
-    from keenframe.zoo.store import find_model
     from keenframe_train.errors import TrainError
     from keenframe_train.nets.load import load_float
     from keenframe_train.recipe import Recipe
@@ -231,7 +230,7 @@ def _run(
             if isinstance(further_run, Path):
                 load_float(further_run)
             else:
-                find_model(further_run)
+                _files_of(further_run, int8=frames > 0)
         banks = [bank_folder(folder, name), *further]
         _experts(runs, data, name, models, folder, banks, pairs, frames, version, training_data)
         return models / f"{name}.onnx"
@@ -241,6 +240,26 @@ def _run(
 
 def _is_run(text: str) -> bool:
     return Path(text).is_dir() or text.endswith(".pt")
+
+
+def _files_of(model: str, int8: bool) -> list[Path]:
+    """A model of several experts, named or by the path of its float file, and its INT8 file where that is wanted."""
+    from keenframe.zoo.store import find_model, read_spec
+    from keenframe_train.errors import TrainError
+
+    plain = find_model(model)
+    spec = read_spec(plain)
+    if spec.precision == "int8" or spec.experts == 1:
+        what = "an INT8 file" if spec.precision == "int8" else "one network"
+        raise TrainError(
+            f"--expert '{model}' is {what}; expected a run, or the float file of a model of several experts"
+        )
+    rounded = plain.with_name(f"{plain.stem}-int8.onnx")
+    if int8 and not rounded.is_file():
+        raise TrainError(
+            f"'{rounded}' is not there, so '{model}' gives no expert in INT8; make it, or pass --no-int8"
+        )
+    return [plain, rounded] if int8 else [plain]
 
 
 def _tell(done: Exported) -> None:
@@ -325,7 +344,6 @@ def _experts(
     """
     import tempfile
 
-    from keenframe.zoo.store import find_model
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.experts import join, last_of, provisional, with_route
     from keenframe_train.export.package import load_network
@@ -356,9 +374,7 @@ def _experts(
                 _tell(part)
                 found = [part.float_file, part.int8_file]
             else:
-                whole = [find_model(run)]
-                if frames and (rounded := find_model(run, prefer_int8=True)) not in whole:
-                    whole.append(rounded)
+                whole = _files_of(run, int8=frames > 0)
                 found = [Path(scratch) / f"expert-{number}-of-{path.name}" for path in whole]
                 for path, taken in zip(whole, found, strict=True):
                     last_of(path, taken)
