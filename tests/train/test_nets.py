@@ -15,7 +15,6 @@ from keenframe_train.nets.bands import FromBands, ToBands
 from keenframe_train.nets.nafnet import ChannelNorm
 from keenframe_train.nets.network import Network, conv, padded, parameters, whiten
 from keenframe_train.nets.registry import NETWORKS, build
-from keenframe_train.nets.students import LightStudent
 
 TINY: dict[str, dict[str, Any]] = {
     "edsr": {"features": 8, "blocks": 2},
@@ -287,9 +286,21 @@ def test_a_whitened_layer_hears_small_differences_as_loudly_as_large_ones() -> N
     assert narrow.weight.isfinite().all()
 
 
-def test_the_light_student_starts_whitened() -> None:
-    network, pictures = LightStudent(features=8, blocks=1), torch.rand(2, 3, 32, 32)
-    before = network.head[0].weight.clone()
+@pytest.mark.parametrize(
+    ("name", "options", "layer"),
+    [
+        ("light", {"features": 8, "blocks": 1}, "head.0"),
+        ("unet", {"features": 8}, "above.0"),
+        ("unet", {"features": 8, "scale": 4}, "above.0"),
+        ("rrdbnet-lite", {"features": 8, "blocks": 1, "growth": 4}, "head"),
+        ("rrdbnet", {"features": 8, "blocks": 1, "growth": 4, "scale": 1}, "head"),
+    ],
+)
+def test_what_starts_whitened(name: str, options: dict[str, Any], layer: str) -> None:
+    network, pictures = build(name, **options), torch.rand(2, 3, 32, 32)
+    before = network.get_submodule(layer).weight.clone()
     network.calibrate(pictures, pictures, torch.zeros(2, 128))
-    assert not torch.equal(network.head[0].weight, before)
-    torch.testing.assert_close(network.eval()(pictures), pictures)  # and still as the identity
+    assert not torch.equal(network.get_submodule(layer).weight, before)
+    assert network.get_submodule(layer).weight.isfinite().all()
+    start = network.base(pictures).clamp(0, 1)
+    torch.testing.assert_close(network.eval()(pictures), start)  # and still as the identity

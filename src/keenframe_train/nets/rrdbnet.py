@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from keenframe_train.nets.network import Network, at_least_one, conv, kaiming, spread
+from keenframe_train.nets.network import Network, at_least_one, conv, kaiming, spread, whiten
 
 SLOPE = 0.2
 BLOCK_SCALE = 0.2
@@ -77,8 +77,14 @@ class RRDBNet(Network):
         self.tail = self.last(conv(features, channels))
         self.taps = spread("blocks", blocks)
 
+    def calibrate(self, degraded: Tensor, pristine: Tensor, conditions: Tensor) -> None:
+        whiten(self.head, self._apart(degraded))
+
+    def _apart(self, x: Tensor) -> Tensor:
+        return F.pixel_unshuffle(x, self.reduce) if self.reduce > 1 else x
+
     def body(self, x: Tensor) -> Tensor:
-        x = self.head(F.pixel_unshuffle(x, self.reduce) if self.reduce > 1 else x)
+        x = self.head(self._apart(x))
         x = x + self.fuse(self.blocks(x))
         for layer in self.enlarge:
             x = F.leaky_relu(layer(F.interpolate(x, scale_factor=2, mode="nearest")), SLOPE)

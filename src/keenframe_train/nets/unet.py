@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from keenframe_train.nets.network import Network, at_least_one, conv
+from keenframe_train.nets.network import Network, at_least_one, conv, whiten
 
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:
@@ -36,6 +36,9 @@ class UNet(Network):
         self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
         self.merge = double_conv(2 * features, features)
         self.tail = self.last(conv(features, channels, 1))
+
+    def calibrate(self, degraded: Tensor, pristine: Tensor, conditions: Tensor) -> None:
+        whiten(self.above[0], self.base(degraded).clamp(0, 1))
 
     def body(self, x: Tensor) -> Tensor:
         above = self.above(x if self.scale == 1 else self.base(x).clamp(0, 1))
