@@ -8,8 +8,10 @@ RECIPE = Recipe(
         "keen", {"scale": 4, "head": 32, "trunk": 32, "blocks": 3, "embedding": 32, "stride": 1}
     ),
     mix="keen-x4",
-    bank_items=3_000,
+    bank_items=12_000,
     steps=20_000,
-    rate=1e-3,
+    optimizer="muon",
+    rate=8e-4,
+    condition_noise=0.1,
     description="Quarter-size call frame in, sharp full-size frame out",
 )
