@@ -46,6 +46,25 @@ def test_planes_of_a_decoded_frame_are_views_that_outlive_it() -> None:
     assert frame.luma[3].tobytes() == expected[3 * frame.luma.strides[0] :][:70]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_that_lies_upside_down_in_memory_is_read_right(format: str, size: tuple[int, int]) -> None:
+    """The filter vflip turns a frame by pointing to its last rows, with negative line sizes."""
+    source = Frame.from_rgb(picture(*size), "bt709", "limited", format, pts=0).to_av()
+    graph = av.filter.Graph()
+    buffer = graph.add_buffer(source, time_base=Fraction(1, 30))
+    graph.link_nodes(buffer, *map(graph.add, ("vflip", "buffersink"))).configure()
+    graph.vpush(source)
+    flipped = graph.vpull()
+    frame = Frame.from_av(flipped)
+    assert all(plane.line_size < 0 for plane in flipped.planes)
+    for plane, before in zip(frame.planes, Frame.from_av(source).planes, strict=True):
+        np.testing.assert_array_equal(plane, before[::-1])
+    for plane, copied in zip(Frame.from_av(frame.to_av()).planes, frame.planes, strict=True):
+        np.testing.assert_array_equal(plane, copied)
+    np.testing.assert_array_equal(frame.to_rgb(), frame.with_planes(tuple(map(np.copy, frame.planes))).to_rgb())
+
+
 @pytest.mark.parametrize(
     ("height", "matrix"), [(480, "bt601"), (719, "bt601"), (720, "bt709"), (1080, "bt709")]
 )

@@ -85,26 +85,17 @@ REPACKED: dict[str, str] = {
 def plane_views(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     """Numpy views on the planes of a PyAV frame: no copy; each view keeps the frame's memory alive.
 
-    Rows are `linesize` bytes apart, so a view of a frame with padded lines is strided.
+    Rows are `line_size` bytes apart, so a view of a frame with padded lines is strided, and one of a frame that lies
+    upside down in memory, as the filter vflip leaves it, goes backwards.
     """
     views = []
     itemsize = np.dtype(layout.dtype).itemsize
     for plane, shape in zip(frame.planes, layout.shapes(frame.width, frame.height), strict=True):
-        samples = int(np.prod(shape[1:]))
-        data = np.frombuffer(memoryview(plane), np.uint8)
-        lines = np.lib.stride_tricks.as_strided(
-            data[: samples * itemsize].view(layout.dtype),
-            (shape[0], samples),
-            (plane.line_size, itemsize),
-            writeable=data.flags.writeable,
-        )
-        views.append(lines.reshape(shape) if len(shape) == 2 else _split_channels(lines, shape))
+        first = max(-plane.line_size, 0) * (shape[0] - 1)  # upside down, the first row is the memory's last
+        strides = (plane.line_size, *(itemsize * step for step in (*shape[2:], 1)))
+        # Unlike `as_strided`, this checks that all of it lies in the plane's memory.
+        views.append(np.ndarray(shape, layout.dtype, memoryview(plane), first, strides))
     return tuple(views)
-
-
-def _split_channels(lines: Plane, shape: tuple[int, ...]) -> Plane:
-    strides = (lines.strides[0], lines.strides[1] * shape[2], lines.strides[1])
-    return np.lib.stride_tricks.as_strided(lines, shape, strides, writeable=lines.flags.writeable)
 
 
 def copy_padded(plane: Plane, out: Plane) -> None:
