@@ -62,7 +62,9 @@ def test_a_frame_that_lies_upside_down_in_memory_is_read_right(format: str, size
         np.testing.assert_array_equal(plane, before[::-1])
     for plane, copied in zip(Frame.from_av(frame.to_av()).planes, frame.planes, strict=True):
         np.testing.assert_array_equal(plane, copied)
-    np.testing.assert_array_equal(frame.to_rgb(), frame.with_planes(tuple(map(np.copy, frame.planes))).to_rgb())
+    np.testing.assert_array_equal(
+        frame.to_rgb(), frame.with_planes(tuple(map(np.copy, frame.planes))).to_rgb()
+    )
 
 
 @pytest.mark.parametrize(

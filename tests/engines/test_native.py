@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import _ctypes
 import hashlib
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from conftest import picture
+from conftest import CPU_ENGINES, picture
 from keenframe.engines import native, select
 from keenframe.engines.base import Variant
-from keenframe.engines.chain import Kind, read_chain
+from keenframe.engines.chain import Chain, Kind, read_chain
 from keenframe.engines.cpu import KERNELS, physical_cores, usable_cores
 from keenframe.engines.native import NativeEngine, first_rows, ring_sizes
 from keenframe.engines.select import available_engines, create_engine, engines_for, measure_engines, model_for
 from keenframe.errors import EngineError, ModelError
+from keenframe.frame import Frame
 from keenframe.metrics import psnr
 from keenframe.sharpener import Sharpener
 from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Past, kept_share
@@ -131,6 +137,83 @@ def test_one_engine_for_many_sizes_conditions_and_outputs() -> None:
     assert all(map(np.array_equal, first, results(engine)))
     alone = [NativeEngine(path, spec, 2).run(luma(*size), condition(s), 1.0, e) for size, s, e in cases]
     assert all(map(np.array_equal, first, alone))
+
+
+@here
+def test_factors_belong_to_the_condition_they_are_kept_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The condition is the engine's: `run` fills it anew while `prepare` still reads it."""
+    path = find_model("keen-nano-int8")
+    prepared, _ = NativeEngine(path, read_spec(path), 1).prepare(16, 16, Variant())
+    shared, bound = condition(0)[None].copy(), Chain.bound
+
+    def overtaken(chain: Chain, given: np.ndarray) -> object:
+        found = bound(chain, given)
+        shared[0] = condition(1)
+        return found
+
+    monkeypatch.setattr(Chain, "bound", overtaken)
+    prepared.bind(shared)
+    np.testing.assert_array_equal(prepared.condition, condition(0)[None])
+
+
+@here
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_it_runs_in_a_process_that_was_forked_from_its_own() -> None:
+    """The threads are not there, and a lock that another thread held would never be released."""
+    plane = luma(192, 64)
+    with Sharpener("keen-nano", engine="native", threads=2) as sharpener:
+        wanted = sharpener.sharpen(plane)
+        child = multiprocessing.get_context("fork").Process(
+            target=lambda: os._exit(0 if np.array_equal(sharpener.sharpen(plane), wanted) else 3)
+        )
+        with sharpener._lock, sharpener._preparing:
+            child.start()
+            child.join(60)
+        child.kill()
+        assert child.exitcode == 0
+        np.testing.assert_array_equal(sharpener.sharpen(plane), wanted)
+
+
+@here
+@pytest.mark.parametrize("engine", ["native", *CPU_ENGINES])
+def test_closing_waits_for_what_is_being_prepared(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, errors, begun = Frame.from_rgb(picture(192, 64)), [], threading.Event()
+    sharpener = Sharpener("keen-nano-int8", engine, threads=2)
+    infer = sharpener._engine._infer
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        time.sleep(0.02)
+        return infer(*args)
+
+    def prepare() -> None:
+        try:
+            sharpener.prepare(frame)
+        except Exception as error:
+            errors.append(error)
+
+    monkeypatch.setattr(sharpener._engine, "_infer", slow)
+    thread = threading.Thread(target=prepare)
+    thread.start()
+    begun.wait(60)
+    sharpener.close()
+    thread.join(60)
+    assert not errors and not sharpener._engine._prepared
+
+
+@here
+def test_a_library_that_cannot_be_loaded_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, damaged = find_model("keen-nano-int8"), tmp_path / LIBRARIES[0].name
+    damaged.write_bytes(b"no library" * 100)
+    foreign = Path(_ctypes.__file__)
+    for library in (damaged, foreign):
+        with pytest.raises(EngineError, match=f"engine 'native' cannot load '{library.name}'"):
+            NativeEngine(path, read_spec(path), 1, library)
+    monkeypatch.setenv(select.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(native, "libraries", lambda: [damaged])
+    assert create_engine("auto", path, read_spec(path), 1).name in CPU_ENGINES
 
 
 @here
