@@ -232,7 +232,9 @@ def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None
     # So many would take the computer down, not serve it.
     with pytest.raises(InputError, match="threads is 9999; expected 1 to"):
         Sharpener(identity_model, threads=9999)
-    for arguments in ({"model": None}, {"engine": None}, {"threads": "2"}, {"threads": 1.5}):
+    for arguments in (
+        {"model": None}, {"engine": None}, {"threads": "2"}, {"threads": 1.5}, {"threads": True}
+    ):  # fmt: skip
         with pytest.raises(InputError, match=f"{next(iter(arguments))} is .*; expected a "):
             Sharpener(**{"model": identity_model, **arguments})
     with pytest.raises(EngineError, match="available: "):
@@ -242,6 +244,12 @@ def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None
     (tmp_path / "empty.onnx").touch()
     with pytest.raises(ModelError, match="is empty"):
         Sharpener(tmp_path / "empty.onnx")
+
+
+def test_names_of_engines_in_capitals_and_numpy_s_numbers_are_taken(identity_model: Path) -> None:
+    for name in ("AUTO", "OnnxRuntime"):
+        with Sharpener(identity_model, name, threads=np.int64(1)) as sharpener:  # type: ignore[arg-type]
+            assert sharpener.sharpen(gray(16, 16)).shape == (16, 16)
 
 
 @pytest.mark.parametrize("format", ["i420", "nv12", "i420p10"])

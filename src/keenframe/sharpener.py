@@ -58,6 +58,7 @@ class Sharpener:
 
     def __init__(self, model: str | Path = "keen", engine: str = "auto", threads: int | None = None) -> None:
         _check_types(model, engine, threads)
+        threads = None if threads is None else int(threads)  # numpy's numbers are whole, too
         most = 4 * (os.cpu_count() or 1)  # more than one for each is slower; hundreds take the computer down
         if threads is not None and not 1 <= threads <= most:
             raise InputError(
@@ -294,7 +295,7 @@ def _check_types(model: object, engine: object, threads: object) -> None:
         ("engine", engine, (str,), "a name"),
         ("threads", threads, (Integral, type(None)), "a whole number or None"),
     ):
-        if not isinstance(value, kinds):
+        if not isinstance(value, kinds) or isinstance(value, bool):
             raise InputError(f"{name} is {value!r}; expected {expected}")
 
 
