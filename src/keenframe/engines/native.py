@@ -206,6 +206,9 @@ class NativeEngine(Engine[_Prepared]):
             self._chains = [
                 read_chain(graph, spec.output("residual", expert), offset) for expert in range(spec.experts)
             ]
+            most = EDGE * max(features.every for chain in self._chains for features in chain.features)
+            if spec.size_multiple % most:
+                raise EngineError(f"its sizes are multiples of {spec.size_multiple} and not of {most}")
         except EngineError as error:
             raise EngineError(
                 f"engine 'native' cannot run model {model.name!r}: {error}; use 'openvino' or 'auto'"
