@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import picture
+from keenframe import color
 from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS
@@ -116,6 +117,37 @@ def test_planes_of_the_wrong_shape_or_type_are_refused() -> None:
         Frame((luma,), "yuv", 64, 48)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="RGB is a"):
         Frame.from_rgb(luma)
+
+
+def test_arguments_that_are_none_of_the_known_ones_are_refused() -> None:
+    luma, rgb = np.zeros((48, 64), np.uint8), picture(48, 64)
+    for arguments, message in (
+        ({"range": "tv"}, "range 'tv' is not one of limited, full"),
+        ({"matrix": "foo"}, "matrix 'foo' is not one of bt601, bt709, bt2020"),
+        ({"format": "yuv420p"}, "'yuv420p' is not one of i420"),
+        ({"format": ["i420"]}, "is not one of i420"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Frame.from_rgb(rgb, **arguments)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            Frame((luma,), **({"format": "gray", "width": 64, "height": 48} | arguments))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="matrix 'foo' is not one of"):
+        Frame.from_rgb(rgb, "foo", format="rgb24")  # type: ignore[arg-type]
+    for array in (rgb[:0], rgb.tolist(), None, rgb.astype(float)):
+        with pytest.raises(InputError, match="RGB is a"):
+            Frame.from_rgb(array)  # type: ignore[arg-type]
+    for planes in (None, [luma.tolist()], (None,), (memoryview(luma),), luma):
+        with pytest.raises(InputError, match=r"numpy arrays|uint8 arrays|has planes"):
+            Frame(planes, "gray", 64, 48)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"got tuple, '64' and 48"):
+        Frame((luma,), "gray", "64", 48)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at least one pixel; got 64x0"):
+        Frame((luma[:0],), "gray", 64, 0)
+    for format, matrix, range in (("yuv", "bt709", "full"), ("i420", "foo", "full"), ("i420", "bt709", "tv")):
+        with pytest.raises(InputError, match="is not one of"):
+            color.rgb_to_planes(rgb, format, matrix, range)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="is not one of"):
+            color.planes_to_rgb((luma, luma, luma), format, matrix, range)  # type: ignore[arg-type]
 
 
 def test_with_planes_takes_the_new_size_and_keeps_the_rest() -> None:

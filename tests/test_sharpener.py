@@ -197,6 +197,13 @@ def test_the_input_is_never_written(same_size: Sharpener) -> None:
         np.testing.assert_array_equal(array, before)
 
 
+def test_only_frames_can_be_prepared_for(identity_model: Path) -> None:
+    with Sharpener(identity_model, threads=1) as identity:
+        for like in (gray(16, 16), None):
+            with pytest.raises(InputError, match="expected a keenframe Frame like those of the stream"):
+                identity.prepare(like)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("strength", [-0.1, 2.01, float("nan"), float("inf"), "strong", None])
 def test_a_strength_out_of_range_is_refused(identity_model: Path, engine: str, strength: object) -> None:
     with (

@@ -138,6 +138,10 @@ class Sharpener:
         takes for such a frame; 0 where it has nothing to do. InputError as `sharpen`.
         """
         strength = check_strength(strength)
+        if not isinstance(like, Frame):
+            raise InputError(
+                f"got {type(like).__name__}; expected a keenframe Frame like those of the stream"
+            )
         plane = like.planes[0]
         _check_size(plane)
         if strength == 0 and self.scale == 1:
