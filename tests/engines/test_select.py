@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from conftest import CPU_ENGINES
 from keenframe.engines import native, select
 from keenframe.errors import EngineError
 from keenframe.zoo.spec import ModelSpec, load_spec
@@ -166,6 +167,24 @@ def test_a_library_that_cannot_be_loaded_harms_no_other(broken: bool, tmp_path: 
     assert done.returncode == 0, done.stderr
     if broken:
         assert re.search(r"openvino +✗ .*cannot be loaded: libtbb is not there", done.stdout)
+
+
+@pytest.mark.skipif(len(CPU_ENGINES) < 2, reason="one engine is installed")
+def test_what_is_remembered_and_does_not_load_any_more_is_measured_anew(
+    monkeypatch: pytest.MonkeyPatch, identity_model: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(select.CACHE_VARIABLE, str(tmp_path))
+    spec, names_of = load_spec(identity_model), select._names_of
+
+    def names(library: str) -> list[str]:
+        if library == "openvino":
+            raise EngineError("libtbb is not there")
+        return names_of(library)
+
+    assert select.remember({"openvino": 1.0, "onnxruntime": 2.0}, select.engines_for(spec), spec, 1)
+    monkeypatch.setattr(select, "_names_of", names)
+    assert select.create_engine("auto", identity_model, spec, 1).name == "onnxruntime"
+    assert set(select.remembered(select.engines_for(spec), spec, 1) or {}) == {"onnxruntime"}
 
 
 def test_auto_creates_an_installed_engine(identity_model: Path) -> None:

@@ -123,7 +123,10 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
     EngineError, listing what is there, for a name that is unknown or absent, or whose library cannot be loaded.
     """
     if name.lower() == AUTO:
-        name = choose_engine(model, spec, threads)
+        try:
+            return create_engine(choose_engine(model, spec, threads), model, spec, threads)
+        except EngineError:  # what was remembered may not load any more
+            return create_engine(choose_engine(model, spec, threads, anew=True), model, spec, threads)
     library, _, part = name.lower().partition(":")
     part = part or "cpu"
     if library == NATIVE and part in map(native.instructions, native.libraries()[:1]):
@@ -153,9 +156,9 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
     return OnnxRuntimeEngine(model, spec, threads, provider=part)
 
 
-def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> str:
-    """The fastest CPU engine for this model here, from the cache or by measuring (about a second, on a busy machine
-    some seconds)."""
+def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None, anew: bool = False) -> str:
+    """The fastest CPU engine for this model here, from the cache or, also where it is to be found `anew`, by measuring
+    (about a second, on a busy machine some seconds)."""
     names = engines_for(spec)
     if not names:
         raise EngineError("no inference engine is installed; run: pip install openvino (or onnxruntime)")
@@ -166,7 +169,7 @@ def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> s
             names = installed_engines() or names
     if len(names) == 1:
         return names[0]
-    times = remembered(names, spec, threads)
+    times = None if anew else remembered(names, spec, threads)
     if times is None:
         times = measure_engines(names, model, spec, threads)
         remember(times, names, spec, threads)
