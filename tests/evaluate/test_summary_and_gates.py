@@ -49,6 +49,14 @@ def test_means_gains_and_tails() -> None:
     assert gain(RECORDS[0], "keen", "ssim_y") == pytest.approx(0.15)
 
 
+def test_a_folder_called_all_is_not_the_whole() -> None:
+    records = [*RECORDS, record("all/e", 10.0, 20.0)]
+    found = summarise(records)["soft"]
+    assert list(found) == ["all", "all/", "faces", "text"]
+    assert found["all"]["keen"]["items"] == 4 and found["all/"]["keen"]["items"] == 1
+    assert "soft,all/,all/e,keen" in items_csv(records)
+
+
 def test_a_clip_counts_by_its_frames_where_tails_are_concerned() -> None:
     frames = {
         "input": {"psnr_y": [30.0] * 200, "ssim_y": [0.8] * 200},

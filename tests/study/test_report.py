@@ -12,7 +12,7 @@ import pytest
 from keenframe.errors import InputError, OutputError
 from keenframe.study.analysis import words
 from keenframe.study.analysis.run import analyse, write_analysis
-from keenframe.study.design import read_study
+from keenframe.study.design import TOP, read_study
 from keenframe.study.export import export
 from raters import fill, taste
 
@@ -78,6 +78,24 @@ def test_people_and_programs_are_kept_apart(folder: Path) -> None:
     assert "<strong>SIMULATED" not in html and ">SIMULATED<" not in html
     assert "9 simulated raters are left out" in html
     assert len(analyse(folder, simulated=True).verdicts) == 9
+
+
+@pytest.mark.parametrize("file", ["all/{}", "{}"], ids=["a folder called all", "files at top level"])
+def test_no_category_stands_for_the_whole_study(folder: Path, file: str) -> None:
+    path = folder / "study.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for source in document["sources"]:
+        if source["category"] == "faces":  # as earlier versions wrote them
+            source |= {"category": "all", "file": file.format(Path(source["file"]).name)}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    study = read_study(folder)
+    fill(folder, [taste(index, QUALITY) for index in range(4)], simulated=False)
+    scores = analyse(folder).scores
+    own = "all/" if "/" in file else TOP
+    assert set(scores.categories) == {own, "slides", "views"} == {source.category for source in study.rated}
+    rows = {row.category: row for row in scores.mos if row.condition == "input"}
+    parts = [rows[category].mos.mean for category in scores.categories]  # of two sources each
+    assert rows["all"].mos.mean == pytest.approx(sum(parts) / 3)
 
 
 def test_the_report_stands_alone_and_is_well_formed(folder: Path) -> None:

@@ -214,8 +214,8 @@ def analyse(
     from keenframe.study.analysis.figures import interval_text
     from keenframe.study.analysis.run import analyse as run
     from keenframe.study.analysis.run import write_analysis
-    from keenframe.study.analysis.scores import ALL
     from keenframe.study.analysis.words import about_numbers
+    from keenframe.study.design import ALL
 
     result = run(folder, simulated)
     target = output or folder / "report"

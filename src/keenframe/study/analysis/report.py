@@ -9,9 +9,9 @@ from html import escape
 from keenframe.study.analysis import figures, words
 from keenframe.study.analysis.figures import interval_text
 from keenframe.study.analysis.robust import Screening
-from keenframe.study.analysis.scores import ALL, Scores
+from keenframe.study.analysis.scores import Scores
 from keenframe.study.analysis.screening import RULES, Verdict
-from keenframe.study.design import REFERENCE, Study
+from keenframe.study.design import ALL, REFERENCE, Study
 
 _STYLE = """
 :root { color-scheme: light; }
