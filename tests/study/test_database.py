@@ -48,6 +48,17 @@ def test_an_invitation_belongs_to_the_first_secret(database: Database, study: St
     assert database.session(secrets.token_hex(32)) is None
 
 
+def test_a_rater_keeps_the_plan_that_he_started_with(
+    folder: Path, study: Study, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, token, secret = started(database)
+    monkeypatch.setattr("keenframe.study.database.session", lambda study, position: [])  # another version's rule
+    assert database.session(secret) == database.start(token, secret) == first
+    later = Database(folder, study)
+    assert later.records()[0].steps == first.steps
+    later.close()
+
+
 def test_raters_get_places_in_the_order_of_their_start(database: Database, study: Study) -> None:
     tokens = database.invite(3)
     late, early = database.start(tokens[2], "a" * 64), database.start(tokens[0], "b" * 64)

@@ -12,6 +12,7 @@ import pytest
 from keenframe.errors import InputError, OutputError
 from keenframe.study.analysis import words
 from keenframe.study.analysis.run import analyse, write_analysis
+from keenframe.study.database import Database
 from keenframe.study.design import TOP, read_study
 from keenframe.study.export import export
 from raters import fill, taste
@@ -177,6 +178,26 @@ def test_nobody_yet_is_said(folder: Path) -> None:
 def test_words_on_numbers(count: int, said: str) -> None:
     text = words.about_numbers(count, simulated=False)
     assert said in text and "P.913" in text
+
+
+def test_a_rater_has_one_name_in_all_results(folder: Path, tmp_path: Path) -> None:
+    fill(folder, [taste(index, QUALITY) for index in range(2)], simulated=True)
+    study = read_study(folder)
+    database = Database(folder, study)
+    tokens = database.invite(3)
+    for token in reversed(tokens):
+        database.start(token, token)
+    assert [record.name for record in database.records()] == ["R001", "R002", "R003", "S001", "S002"]
+    assert [record.rater for record in database.records()][:3] == [5, 4, 3]
+    database.close()
+    report = written(folder, simulated=False)
+    assert [row["rater"] for row in rows(report / "raters.csv")] == ["R001", "R002", "R003"]
+    html = (report / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<td>([RS]\d+)</td>", html) == ["R001", "R002", "R003"]
+    document = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    assert [verdict["rater"] for verdict in document["screening"]["verdicts"]] == ["R001", "R002", "R003"]
+    export(folder, tmp_path / "export", overwrite=False)
+    assert {row["rater"] for row in rows(tmp_path / "export" / "answers.csv")} == {"S001", "S002"}
 
 
 def test_export_is_whole_and_anonymous(folder: Path, tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ class Record:
     steps: list[Step]
     answers: list[tuple[int, dict[str, Any], float]]
 
+    @property
+    def name(self) -> str:
+        """What he is called in all results, by his place in the study: the invitation cannot be told from it."""
+        return f"{'S' if self.simulated else 'R'}{self.position + 1:03d}"
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -238,10 +243,12 @@ class Database:
         return Counts(invited, len(rows), finished, sum(done for _, done in rows))
 
     def records(self) -> list[Record]:
-        """Everyone who started, in the order of invitation."""
+        """Everyone who started, in the order of the start; people first. That of the invitations would tell whose
+        they were."""
         with self._lock, self._clear_errors():
             raters = self._connection.execute(
-                "SELECT id, simulated, position, plan FROM raters WHERE plan IS NOT NULL ORDER BY id"
+                "SELECT id, simulated, position, plan FROM raters WHERE plan IS NOT NULL "
+                "ORDER BY simulated, position"
             ).fetchall()
             answers: dict[int, list[tuple[int, dict[str, Any], float]]] = {row[0]: [] for row in raters}
             for rater, step, body, after_s in self._connection.execute(

@@ -192,7 +192,7 @@ def _pair(name: str, bounds: tuple[float, float] | None) -> Row:
 def _verdict_rows(verdicts: Sequence[Verdict]) -> list[Row]:
     return [
         {
-            "rater": verdict.rater.id,
+            "rater": verdict.rater.name,
             "kept": int(verdict.kept),
             "reasons": " ".join(verdict.reasons),
             "finished": int(verdict.rater.finished),
