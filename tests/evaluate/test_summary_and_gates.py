@@ -66,6 +66,13 @@ def test_a_clip_counts_by_its_frames_where_tails_are_concerned() -> None:
     assert keen["worst_psnr"] == 11 and keen["share_ssim_090"] == 25 and keen["items"] == 1
 
 
+def test_a_method_without_frames_counts_by_its_scores() -> None:
+    frames = {"input": {"psnr_y": [29.0, 31.0], "ssim_y": [0.8, 0.8]}}
+    failed = {"keen": "no VMAF"}
+    keen = summarise([record("a", 30, 31, frames=frames, failed=failed)])["soft"]["all"]["keen"]
+    assert keen["worst_psnr"] == 31 and keen["psnr_gain"] == 1
+
+
 def test_problems_are_told_once() -> None:
     assert problems([*RECORDS, record("x/y", 1, 2, failed={"nafnet": "too large"})]) == [
         "text/d: damaged", "x/y: nafnet: too large",

@@ -16,9 +16,10 @@ from PIL import Image
 
 from keenframe.errors import InputError
 from keenframe.evaluate.judge import check_size
-from keenframe.frame import Frame
+from keenframe.frame import AV_OF_RANGE, Frame
+from keenframe.media.conform import conformed
 from keenframe.media.encoders import DEFAULT_CODEC
-from keenframe.media.images import FORMAT_OF_SUFFIX
+from keenframe.media.images import FORMAT_OF_SUFFIX, upright
 from keenframe.media.pictures import read_picture
 from keenframe.media.source import Source
 from keenframe.metrics import luma
@@ -129,7 +130,7 @@ def _twin(name: str, clip: bool, candidates: Iterable[Path], folder: Path) -> Pa
 def read_pixels(path: Path, gray: bool = False) -> Pixels:
     """A picture as (H, W, 3) uint8 RGB, or as its luma (H, W), 16-235, with `gray`.
 
-    16-bit samples become 8-bit ones; what is transparent is laid over white. InputError for what is no picture, and
+    It is turned upright; 16-bit samples become 8-bit ones; what is transparent is laid over white. InputError for what is no picture, and
     below 32 pixels a side.
     """
     picture = read_picture(path)
@@ -141,8 +142,9 @@ def read_pixels(path: Path, gray: bool = False) -> Pixels:
         deepest = np.iinfo(picture.alpha.dtype).max
         cover = (picture.alpha.astype(np.float32) / deepest)[..., None]
         rgb = np.rint(255 + (rgb - np.float32(255)) * cover).astype(np.uint8)
+    rgb = upright(rgb, picture.orientation)
     check_size(rgb)
-    return luma(rgb) if gray else np.ascontiguousarray(rgb)
+    return luma(rgb) if gray else rgb
 
 
 def cut(pixels: Pixels, window: int | None = None) -> Pixels:
@@ -156,7 +158,8 @@ def cut(pixels: Pixels, window: int | None = None) -> Pixels:
 
 
 def read_clip(path: Path, frames: int, shrink: int = 1, gray: bool = False, multiple: int = 1) -> list[Frame]:
-    """The first `frames` frames of a clip as 8-bit I420, or gray with `gray`, in memory of their own.
+    """The first `frames` frames of a clip as 8-bit I420, or gray with `gray`, in memory of their own; of limited range,
+    whatever the clip's own is, so that code values of one clip mean those of another.
 
     shrink: sides are divided by it, with a bicubic filter; a clip that is itself compressed is then a better
     reference. multiple: sides are cut to multiples of it. InputError for what is no video, is empty, or is below 32
@@ -171,8 +174,8 @@ def read_clip(path: Path, frames: int, shrink: int = 1, gray: bool = False, mult
                 break
             if not isinstance(decoded, VideoFrame):
                 continue  # sound
-            name = decoded.format.name
-            planar = decoded if name in ("yuv420p", "yuvj420p") else decoded.reformat(format="yuv420p")
+            tags = int(decoded.colorspace), AV_OF_RANGE["limited"]
+            planar = conformed(decoded, decoded.width, decoded.height, "yuv420p", tags)
             frame = _resized(Frame.from_av(planar), shrink, multiple)
             if gray:
                 frame = Frame(

@@ -73,10 +73,10 @@ def _together(records: Sequence[Record], method: str) -> Values:
 
 
 def _singles(record: Record, method: str, name: str) -> list[float]:
-    """A clip's values frame by frame, a picture's own."""
-    if "frames" in record:
-        return list(record["frames"][method][name])
-    return [record["scores"][method][name]]
+    """A clip's values frame by frame, a picture's own; so a clip's whose frames are not there, as earlier versions left
+    them where VMAF had failed."""
+    frames = record.get("frames", {})
+    return list(frames[method][name]) if method in frames else [record["scores"][method][name]]
 
 
 def gain(record: Record, method: str, name: str = "psnr_y") -> float:
