@@ -77,9 +77,12 @@ def _behind_link(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str, overwrite: bool = True) -> None:
-    """Write a text file in UTF-8, whole or not at all. OutputError as `whole_file`."""
+    """Write a text file in UTF-8, whole or not at all. OutputError as `whole_file`.
+
+    A file's name need not be UTF-8; what of it has no character is written as \\udcXX, which JSON reads back.
+    """
     with whole_file(path, overwrite) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def words(error: OSError) -> str:
