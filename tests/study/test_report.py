@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ import pytest
 
 from keenframe.errors import InputError, OutputError
 from keenframe.study.analysis import words
-from keenframe.study.analysis.run import analyse, write_analysis
+from keenframe.study.analysis.run import FILES, analyse, write_analysis
 from keenframe.study.database import Database
 from keenframe.study.design import TOP, read_study
 from keenframe.study.export import export
@@ -150,6 +151,20 @@ def test_an_analysis_is_the_same_each_time_and_overwrites_only_when_told(folder:
         written(folder, simulated=False)
     write_analysis(report, analyse(folder), overwrite=True)
     assert {path.name: path.read_bytes() for path in report.iterdir()} == before
+
+
+def test_nothing_of_an_earlier_analysis_stays_beside_a_new_one(folder: Path) -> None:
+    fill(folder, [taste(index, QUALITY) for index in range(4)], simulated=False)
+    report = written(folder, simulated=False)
+    assert {path.name for path in report.iterdir()} == set(FILES)
+    (report / "notes.csv").write_text("mine")
+    fill(folder, [taste(9, QUALITY)], simulated=True)
+    alone = analyse(folder, simulated=True)
+    assert alone.kept == 1
+    scores = replace(alone.scores, cmos=[], differences=[])  # as without pairs
+    names = write_analysis(report, replace(alone, scores=scores), overwrite=True)
+    assert {path.name for path in report.iterdir()} == {*names, "notes.csv"}
+    assert not {"cmos.csv", "cmos.svg", "differences.csv"} & set(names)
 
 
 def test_one_rater_makes_a_report_without_intervals(folder: Path) -> None:
