@@ -181,7 +181,7 @@ def status(folder: Folder, as_json: Annotated[bool, typer.Option("--json", help=
     from keenframe.study.design import read_study
 
     study = read_study(folder)
-    database = Database(folder, study)
+    database = Database(folder, study, reading=True)
     try:
         counts = {"raters": database.counts(False), "simulated": database.counts(True)}
     finally:

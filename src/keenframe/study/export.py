@@ -19,7 +19,7 @@ def export(folder: Path, target: Path, overwrite: bool) -> tuple[int, int]:
     Raters go by their place in the study, so that nothing leads back to an invitation.
     """
     study = read_study(folder)
-    database = Database(folder, study)
+    database = Database(folder, study, reading=True)
     try:
         records = database.records()
     finally:

@@ -53,7 +53,7 @@ def analyse(folder: Path, simulated: bool = False) -> Analysis:
     when there is nobody else.
     """
     study = read_study(folder)
-    database = Database(folder, study)
+    database = Database(folder, study, reading=True)
     try:
         everyone = raters_of(study, database.records())
     finally:
