@@ -67,10 +67,12 @@ def test_names_that_are_not_utf_8_are_written_escaped(
     out, err = started.communicate(timeout=120)
     assert started.returncode == 0, err
     assert f"{tmp_path}/caf\\udce9/report.html" in out
-    assert "given,caf\\udce9,caf\\udce9/caf\\udce9.png,unsharp," in (run / "items.csv").read_text(encoding="utf-8")
-    assert "caf\\udce9/caf\\udce9.png, given" in (run / "report.html").read_text(encoding="utf-8")
-    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    assert set(summary["results"]["given"]) == {"all", name}
+    items, report, summary = (
+        (run / file).read_text(encoding="utf-8") for file in ("items.csv", "report.html", "summary.json")
+    )
+    assert "given,caf\\udce9,caf\\udce9/caf\\udce9.png,unsharp," in items
+    assert "caf\\udce9/caf\\udce9.png, given" in report
+    assert set(json.loads(summary)["results"]["given"]) == {"all", name}
 
 
 @pytest.mark.parametrize(

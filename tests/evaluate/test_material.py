@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from clips import Clip, make
-from conftest import picture
+from conftest import picture, refuse
 from keenframe.errors import InputError
 from keenframe.evaluate.material import TOP, cut, find_files, read_clip, read_pixels
 from keenframe.metrics import psnr
@@ -61,6 +61,20 @@ def test_folders_without_material(tmp_path: Path, pristine: Path) -> None:
         find_files(pristine, tmp_path / "empty")
 
 
+def test_folders_that_cannot_be_read_are_told(
+    pristine: Path, degraded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "text")
+    files, problems = find_files(pristine, degraded)
+    assert [file.name for file in files] == ["faces/a.png", "faces/b.png"]
+    assert problems == [
+        f"the folder '{folder / 'text'}' cannot be read: permission denied" for folder in (pristine, degraded)
+    ]
+    refuse(monkeypatch, "pristine")
+    with pytest.raises(InputError, match=r"pristine' cannot be read: permission denied"):
+        find_files(pristine)
+
+
 def test_a_changed_file_has_another_digest(pristine: Path) -> None:
     file = find_files(pristine)[0][0]
     before = file.digest()
@@ -99,7 +113,8 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
 
 def test_clips_of_full_range_are_compared_with_those_of_limited(tmp_path: Path) -> None:
     make(tmp_path / "a.mkv", Clip(96, 64, codec="ffv1"))
-    make(tmp_path / "b.mkv", Clip(96, 64, codec="mjpeg", pix_fmt="yuvj420p", options={"qmin": "1", "qmax": "1"}))
+    best = {"qmin": "1", "qmax": "1"}
+    make(tmp_path / "b.mkv", Clip(96, 64, codec="mjpeg", pix_fmt="yuvj420p", options=best))
     make(tmp_path / "c.mkv", Clip(96, 64, codec="ffv1", tags=(2, 2, 2, 2)))
     limited, jpeg, tagged = (read_clip(tmp_path / f"{name}.mkv", 3) for name in "abc")
     assert {frame.range for clip in (limited, jpeg, tagged) for frame in clip} == {"limited"}

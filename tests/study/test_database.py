@@ -87,7 +87,8 @@ def test_a_rater_keeps_the_plan_that_he_started_with(
     folder: Path, study: Study, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, token, secret = started(database)
-    monkeypatch.setattr("keenframe.study.database.session", lambda study, position: [])  # another version's rule
+    # The rule of another version.
+    monkeypatch.setattr("keenframe.study.database.session", lambda study, position: [])
     assert database.session(secret) == database.start(token, secret) == first
     later = Database(folder, study)
     assert later.records()[0].steps == first.steps

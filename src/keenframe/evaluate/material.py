@@ -19,6 +19,7 @@ from keenframe.evaluate.judge import check_size
 from keenframe.frame import AV_OF_RANGE, Frame
 from keenframe.media.conform import conformed
 from keenframe.media.encoders import DEFAULT_CODEC
+from keenframe.media.files import files_below
 from keenframe.media.images import FORMAT_OF_SUFFIX, upright
 from keenframe.media.pictures import read_picture
 from keenframe.media.source import Source
@@ -66,16 +67,21 @@ def find_files(
     degraded: a folder with the same names, whatever their suffixes; what has no twin there is left out and told.
     limit: that many of every category. InputError for a missing folder and for one without any material.
     """
-    found = _below(folder)
+    found, problems = _below(folder)
     if not found:
+        if problems:
+            raise InputError(problems[0])
         raise InputError(
             f"'{folder}' holds no pictures and no clips; expected files with "
             f"{' '.join(sorted(PICTURES | CLIPS))}"
         )
     twins: dict[str, list[Path]] = {}
-    for name, path in _below(degraded).items() if degraded is not None else ():
-        twins.setdefault(_stem(name), []).append(path)
-    files, problems = [], []
+    if degraded is not None:
+        below, unread = _below(degraded)
+        problems += unread
+        for name, path in below.items():
+            twins.setdefault(_stem(name), []).append(path)
+    files = []
     counts: Counter[str] = Counter()
     for name, path in found.items():
         category = name.split("/")[0] if "/" in name else TOP
@@ -96,18 +102,19 @@ def find_files(
     return files, problems
 
 
-def _below(folder: Path) -> dict[str, Path]:
-    """Pictures and clips by their names below a folder, hidden ones apart."""
+def _below(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """(pictures and clips by their names below a folder, hidden ones apart; what cannot be looked into)."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"'{folder}' {what}; expected a folder of pictures or clips")
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES | CLIPS)
+    paths, problems = files_below(folder)
     named = {
         path.relative_to(folder).as_posix(): path
         for path in paths
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in PICTURES | CLIPS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
-    return dict(sorted(named.items()))
+    return dict(sorted(named.items())), problems
 
 
 def _stem(name: str) -> str:
@@ -130,8 +137,8 @@ def _twin(name: str, clip: bool, candidates: Iterable[Path], folder: Path) -> Pa
 def read_pixels(path: Path, gray: bool = False) -> Pixels:
     """A picture as (H, W, 3) uint8 RGB, or as its luma (H, W), 16-235, with `gray`.
 
-    It is turned upright; 16-bit samples become 8-bit ones; what is transparent is laid over white. InputError for what is no picture, and
-    below 32 pixels a side.
+    It is turned upright; 16-bit samples become 8-bit ones; what is transparent is laid over white. InputError for what
+    is no picture, and below 32 pixels a side.
     """
     picture = read_picture(path)
     colour = picture.colour

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 def category_of(file: str) -> str:
-    """The first folder in a file's name. One called as the whole study is keeps its slash, which no folder's name has."""
+    """The first folder in a file's name. One called as the whole study keeps its slash, which no folder's name has."""
     folder, slash, _ = file.partition("/")
     if not slash:
         return TOP

@@ -33,7 +33,7 @@ def write_files(folder: Path, files: dict[str, str], overwrite: bool, names: Seq
         try:
             stale.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"'{stale}' of an earlier time could not be removed: {reason(error)}") from error
+            raise OutputError(f"'{stale}' could not be removed: {reason(error)}") from error
     for name, text in files.items():
         write_text(folder / name, text, overwrite)
 

@@ -19,7 +19,6 @@ from keenframe.study.database import Database
 from keenframe.study.design import Study, read_study
 from keenframe.study.tables import Row, csv_text, json_text, write_files
 
-
 # All files that an analysis may write; which ones depends on the methods, the categories and who counts.
 FILES = (
     *("report.html", "results.json"),
