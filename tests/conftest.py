@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +114,15 @@ def sharp(unsharp_model: Path) -> Iterator[Sharpener]:
 def double(plain_double_model: Path) -> Iterator[Sharpener]:
     with Sharpener(plain_double_model, "onnxruntime", threads=1) as sharpener:
         yield sharpener
+
+
+def refuse(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Folders of that name may not be looked into; permissions alone would not keep root out."""
+    look = os.scandir
+
+    def scandir(path: str | os.PathLike[str] = ".") -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return look(path)
+
+    patch.setattr(os, "scandir", scandir)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import picture
+from keenframe import color
 from keenframe.errors import InputError
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS
@@ -44,6 +45,27 @@ def test_planes_of_a_decoded_frame_are_views_that_outlive_it() -> None:
     for copy in copies:
         np.frombuffer(memoryview(copy.planes[0]), np.uint8)[:] = 0
     assert frame.luma[3].tobytes() == expected[3 * frame.luma.strides[0] :][:70]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_that_lies_upside_down_in_memory_is_read_right(format: str, size: tuple[int, int]) -> None:
+    """The filter vflip turns a frame by pointing to its last rows, with negative line sizes."""
+    source = Frame.from_rgb(picture(*size), "bt709", "limited", format, pts=0).to_av()
+    graph = av.filter.Graph()
+    buffer = graph.add_buffer(source, time_base=Fraction(1, 30))
+    graph.link_nodes(buffer, *map(graph.add, ("vflip", "buffersink"))).configure()
+    graph.vpush(source)
+    flipped = graph.vpull()
+    frame = Frame.from_av(flipped)
+    assert all(plane.line_size < 0 for plane in flipped.planes)
+    for plane, before in zip(frame.planes, Frame.from_av(source).planes, strict=True):
+        np.testing.assert_array_equal(plane, before[::-1])
+    for plane, copied in zip(Frame.from_av(frame.to_av()).planes, frame.planes, strict=True):
+        np.testing.assert_array_equal(plane, copied)
+    np.testing.assert_array_equal(
+        frame.to_rgb(), frame.with_planes(tuple(map(np.copy, frame.planes))).to_rgb()
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,6 +117,37 @@ def test_planes_of_the_wrong_shape_or_type_are_refused() -> None:
         Frame((luma,), "yuv", 64, 48)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="RGB is a"):
         Frame.from_rgb(luma)
+
+
+def test_arguments_that_are_none_of_the_known_ones_are_refused() -> None:
+    luma, rgb = np.zeros((48, 64), np.uint8), picture(48, 64)
+    for arguments, message in (
+        ({"range": "tv"}, "range 'tv' is not one of limited, full"),
+        ({"matrix": "foo"}, "matrix 'foo' is not one of bt601, bt709, bt2020"),
+        ({"format": "yuv420p"}, "'yuv420p' is not one of i420"),
+        ({"format": ["i420"]}, "is not one of i420"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Frame.from_rgb(rgb, **arguments)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            Frame((luma,), **({"format": "gray", "width": 64, "height": 48} | arguments))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="matrix 'foo' is not one of"):
+        Frame.from_rgb(rgb, "foo", format="rgb24")  # type: ignore[arg-type]
+    for array in (rgb[:0], rgb.tolist(), None, rgb.astype(float)):
+        with pytest.raises(InputError, match="RGB is a"):
+            Frame.from_rgb(array)  # type: ignore[arg-type]
+    for planes in (None, [luma.tolist()], (None,), (memoryview(luma),), luma):
+        with pytest.raises(InputError, match=r"numpy arrays|uint8 arrays|has planes"):
+            Frame(planes, "gray", 64, 48)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"got tuple, '64' and 48"):
+        Frame((luma,), "gray", "64", 48)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at least one pixel; got 64x0"):
+        Frame((luma[:0],), "gray", 64, 0)
+    for format, matrix, range in (("yuv", "bt709", "full"), ("i420", "foo", "full"), ("i420", "bt709", "tv")):
+        with pytest.raises(InputError, match="is not one of"):
+            color.rgb_to_planes(rgb, format, matrix, range)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="is not one of"):
+            color.planes_to_rgb((luma, luma, luma), format, matrix, range)  # type: ignore[arg-type]
 
 
 def test_with_planes_takes_the_new_size_and_keeps_the_rest() -> None:

@@ -197,6 +197,13 @@ def test_the_input_is_never_written(same_size: Sharpener) -> None:
         np.testing.assert_array_equal(array, before)
 
 
+def test_only_frames_can_be_prepared_for(identity_model: Path) -> None:
+    with Sharpener(identity_model, threads=1) as identity:
+        for like in (gray(16, 16), None):
+            with pytest.raises(InputError, match="expected a keenframe Frame like those of the stream"):
+                identity.prepare(like)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("strength", [-0.1, 2.01, float("nan"), float("inf"), "strong", None])
 def test_a_strength_out_of_range_is_refused(identity_model: Path, engine: str, strength: object) -> None:
     with (
@@ -232,7 +239,9 @@ def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None
     # So many would take the computer down, not serve it.
     with pytest.raises(InputError, match="threads is 9999; expected 1 to"):
         Sharpener(identity_model, threads=9999)
-    for arguments in ({"model": None}, {"engine": None}, {"threads": "2"}, {"threads": 1.5}):
+    for arguments in (
+        {"model": None}, {"engine": None}, {"threads": "2"}, {"threads": 1.5}, {"threads": True}
+    ):  # fmt: skip
         with pytest.raises(InputError, match=f"{next(iter(arguments))} is .*; expected a "):
             Sharpener(**{"model": identity_model, **arguments})
     with pytest.raises(EngineError, match="available: "):
@@ -242,6 +251,12 @@ def test_bad_arguments_are_refused(identity_model: Path, tmp_path: Path) -> None
     (tmp_path / "empty.onnx").touch()
     with pytest.raises(ModelError, match="is empty"):
         Sharpener(tmp_path / "empty.onnx")
+
+
+def test_names_of_engines_in_capitals_and_numpy_s_numbers_are_taken(identity_model: Path) -> None:
+    for name in ("AUTO", "OnnxRuntime"):
+        with Sharpener(identity_model, name, threads=np.int64(1)) as sharpener:  # type: ignore[arg-type]
+            assert sharpener.sharpen(gray(16, 16)).shape == (16, 16)
 
 
 @pytest.mark.parametrize("format", ["i420", "nv12", "i420p10"])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keenframe.errors import InputError
-from keenframe.pixels import LAYOUTS, Matrix, Plane, Range, copy_padded, plane_views
+from keenframe.pixels import LAYOUTS, Matrix, Plane, Range, check_colours, copy_padded, layout_of, plane_views
 
 if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
@@ -89,6 +89,8 @@ def planes_to_rgb(
 
     out: where to put it, padded by edge repetition where it is larger; else new, or the RGB plane itself.
     """
+    layout_of(format)
+    check_colours(matrix, range)
     if format == "rgb24" and out is None:
         return planes[0]
     if out is None:
@@ -107,13 +109,22 @@ def planes_to_rgb(
 
 def rgb_to_planes(rgb: NDArray[np.uint8], format: str, matrix: Matrix, range: Range) -> tuple[Plane, ...]:
     """Planes in `format` of a (H, W, 3) uint8 RGB image; chroma is the mean of the pixels it stands for."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise InputError(f"RGB is a (height, width, 3) uint8 array; got {rgb.shape} {rgb.dtype}")
+    check_rgb(rgb)
+    layout_of(format)
+    check_colours(matrix, range)
     if format == "rgb24":
         return (rgb,)
     if format == "gray":
         return _convert((rgb,), "rgb24", "i444", matrix, range)[:1]
     return _convert((rgb,), "rgb24", format, matrix, range)
+
+
+def check_rgb(rgb: object) -> None:
+    """InputError for what is no (H, W, 3) uint8 array with at least one pixel."""
+    if not isinstance(rgb, np.ndarray):
+        raise InputError(f"RGB is a (height, width, 3) uint8 array; got {type(rgb).__name__}")
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        raise InputError(f"RGB is a (height, width, 3) uint8 array; got {rgb.shape} {rgb.dtype}")
 
 
 def luma_of_rgb(rgb: Plane, matrix: Matrix, out: NDArray[np.uint8]) -> None:

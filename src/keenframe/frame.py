@@ -20,6 +20,7 @@ from keenframe.pixels import (
     PixelFormat,
     Plane,
     Range,
+    check_colours,
     check_planes,
     plane_views,
 )
@@ -77,6 +78,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         check_planes(self.planes, self.format, self.width, self.height)
+        check_colours(self.matrix, self.range)
 
     @property
     def bit_depth(self) -> int:
@@ -168,10 +170,10 @@ class Frame:
     ) -> Frame:
         """A frame in `format` from (H, W, 3) uint8 RGB; `pts` and `time_base` may be given.
 
-        matrix: "bt601" or "bt709"; by default BT.601 below 720 lines and BT.709 from there on.
+        matrix: "bt601" or "bt709"; by default BT.601 below 720 lines and BT.709 from there on. InputError for an
+        array, matrix, range or format that is none of these.
         """
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-            raise InputError(f"RGB is a (height, width, 3) uint8 array; got {array.shape} {array.dtype}")
+        color.check_rgb(array)
         height, width = array.shape[:2]
         matrix = matrix or ("bt709" if height >= HD_LINES else "bt601")
         range = "full" if format == "rgb24" else range

@@ -17,6 +17,7 @@ Plane: TypeAlias = NDArray[Any]
 PixelFormat = Literal["i420", "nv12", "gray", "rgb24", "i422", "i444", "i420p10", "i422p10", "i444p10"]
 Matrix = Literal["bt601", "bt709", "bt2020"]
 Range = Literal["limited", "full"]
+_MATRICES, _RANGES = get_args(Matrix), get_args(Range)
 
 # The first frame height that is taken for HD, and so for BT.709, when a stream does not say.
 HD_LINES = 720
@@ -85,26 +86,17 @@ REPACKED: dict[str, str] = {
 def plane_views(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, ...]:
     """Numpy views on the planes of a PyAV frame: no copy; each view keeps the frame's memory alive.
 
-    Rows are `linesize` bytes apart, so a view of a frame with padded lines is strided.
+    Rows are `line_size` bytes apart, so a view of a frame with padded lines is strided, and one of a frame that lies
+    upside down in memory, as the filter vflip leaves it, goes backwards.
     """
     views = []
     itemsize = np.dtype(layout.dtype).itemsize
     for plane, shape in zip(frame.planes, layout.shapes(frame.width, frame.height), strict=True):
-        samples = int(np.prod(shape[1:]))
-        data = np.frombuffer(memoryview(plane), np.uint8)
-        lines = np.lib.stride_tricks.as_strided(
-            data[: samples * itemsize].view(layout.dtype),
-            (shape[0], samples),
-            (plane.line_size, itemsize),
-            writeable=data.flags.writeable,
-        )
-        views.append(lines.reshape(shape) if len(shape) == 2 else _split_channels(lines, shape))
+        first = max(-plane.line_size, 0) * (shape[0] - 1)  # upside down, the first row is the memory's last
+        strides = (plane.line_size, *(itemsize * step for step in (*shape[2:], 1)))
+        # Unlike `as_strided`, this checks that all of it lies in the plane's memory.
+        views.append(np.ndarray(shape, layout.dtype, memoryview(plane), first, strides))
     return tuple(views)
-
-
-def _split_channels(lines: Plane, shape: tuple[int, ...]) -> Plane:
-    strides = (lines.strides[0], lines.strides[1] * shape[2], lines.strides[1])
-    return np.lib.stride_tricks.as_strided(lines, shape, strides, writeable=lines.flags.writeable)
 
 
 def copy_padded(plane: Plane, out: Plane) -> None:
@@ -117,16 +109,39 @@ def copy_padded(plane: Plane, out: Plane) -> None:
         out[height:] = out[height - 1]
 
 
-def check_planes(planes: tuple[Plane, ...], pixel_format: str, width: int, height: int) -> Layout:
-    """The layout of `pixel_format`, after checking that `planes` have its shapes and dtype (InputError)."""
-    layout = LAYOUTS.get(pixel_format)
+def layout_of(pixel_format: str) -> Layout:
+    """The layout of a pixel format. InputError, listing those there are, for another name."""
+    layout = LAYOUTS.get(pixel_format) if isinstance(pixel_format, str) else None
     if layout is None:
         raise InputError(f"pixel format {pixel_format!r} is not one of {', '.join(LAYOUTS)}")
-    expected = layout.shapes(width, height)
-    got = tuple(plane.shape for plane in planes)
+    return layout
+
+
+def check_colours(matrix: str, range: str) -> None:
+    """InputError for a colour matrix or a range that is none."""
+    if matrix not in _MATRICES:
+        raise InputError(f"colour matrix {matrix!r} is not one of {', '.join(_MATRICES)}")
+    if range not in _RANGES:
+        raise InputError(f"range {range!r} is not one of {', '.join(_RANGES)}")
+
+
+def check_planes(planes: tuple[Plane, ...], pixel_format: str, width: int, height: int) -> Layout:
+    """The layout of `pixel_format`, after checking that `planes` have its shapes and dtype (InputError)."""
+    layout = layout_of(pixel_format)
+    try:
+        expected, empty = layout.shapes(width, height), width < 1 or height < 1
+        got = tuple(plane.shape for plane in planes)
+    except (TypeError, AttributeError) as error:
+        raise InputError(
+            f"a frame has a tuple of numpy arrays, and width and height in pixels; got {type(planes).__name__}, "
+            f"{width!r} and {height!r}: {error}"
+        ) from error
+    if empty:
+        raise InputError(f"a frame has at least one pixel; got {width}x{height}")
     if got != expected:
         raise InputError(f"a {width}x{height} {pixel_format} frame has planes {expected}; got {got}")
     for plane in planes:
-        if plane.dtype != layout.dtype:
-            raise InputError(f"{pixel_format} planes are {np.dtype(layout.dtype)}; got {plane.dtype}")
+        if not isinstance(plane, np.ndarray) or plane.dtype != layout.dtype:
+            kind = getattr(plane, "dtype", type(plane).__name__)
+            raise InputError(f"{pixel_format} planes are {np.dtype(layout.dtype)} arrays; got {kind}")
     return layout

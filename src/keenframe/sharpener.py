@@ -23,6 +23,7 @@ from keenframe.conditioning import ConditionTracker, look_at
 from keenframe.engines.base import Variant
 from keenframe.engines.select import create_engine, model_for
 from keenframe.errors import InputError
+from keenframe.forks import renew_after_fork
 from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS, Matrix, Plane
 from keenframe.rgb import RgbPath
@@ -57,6 +58,7 @@ class Sharpener:
 
     def __init__(self, model: str | Path = "keen", engine: str = "auto", threads: int | None = None) -> None:
         _check_types(model, engine, threads)
+        threads = None if threads is None else int(threads)  # numpy's numbers are whole, too
         most = 4 * (os.cpu_count() or 1)  # more than one for each is slower; hundreds take the computer down
         if threads is not None and not 1 <= threads <= most:
             raise InputError(
@@ -73,9 +75,16 @@ class Sharpener:
         self._pool = BufferPool()
         self._scratch = Scratch()
         self._rgb = RgbPath(self._engine, self._pool, self._scratch) if self.spec.color == "rgb" else None
-        self._lock = threading.Lock()
+        self._after_fork()
+        renew_after_fork(self)
         # What is known of the frame at hand.
         self._enlarged: bool | None = None
+
+    def _after_fork(self) -> None:
+        """As `forks.Forked`: a lock may have been held by a thread that is not in this process."""
+        self._lock = threading.Lock()
+        # Held by `prepare`, which must not be at work on the engine when `close` frees it.
+        self._preparing = threading.Lock()
 
     @property
     def scale(self) -> int:
@@ -129,6 +138,10 @@ class Sharpener:
         takes for such a frame; 0 where it has nothing to do. InputError as `sharpen`.
         """
         strength = check_strength(strength)
+        if not isinstance(like, Frame):
+            raise InputError(
+                f"got {type(like).__name__}; expected a keenframe Frame like those of the stream"
+            )
         plane = like.planes[0]
         _check_size(plane)
         if strength == 0 and self.scale == 1:
@@ -140,13 +153,14 @@ class Sharpener:
         fine = plane.ndim == 3 or like.bit_depth != 8
         height, width = self._padded(plane)
         time_s = 0.0
-        for expert in range(self.spec.experts):
-            kind: OutputKind = "residual" if fine else "steady" if self.spec.steady else "pixels"
-            variant = Variant(kind, fine or strength == 1, expert)
-            prepared, own_s = self._engine.prepare(height, width, variant)
-            time_s = max(time_s, own_s)
-            with self._lock:
-                self._engine.adopt(height, width, variant, prepared)
+        with self._preparing:
+            for expert in range(self.spec.experts):
+                kind: OutputKind = "residual" if fine else "steady" if self.spec.steady else "pixels"
+                variant = Variant(kind, fine or strength == 1, expert)
+                prepared, own_s = self._engine.prepare(height, width, variant)
+                time_s = max(time_s, own_s)
+                with self._lock:
+                    self._engine.adopt(height, width, variant, prepared)
         return time_s
 
     def reset(self) -> None:
@@ -158,8 +172,9 @@ class Sharpener:
                 self._steadier.reset()
 
     def close(self) -> None:
-        """Free the engine and all buffers; frames already handed out stay valid."""
-        with self._lock:
+        """Free the engine and all buffers, once what `prepare` has begun elsewhere is ready; frames already handed out
+        stay valid."""
+        with self._preparing, self._lock:
             self._engine.close()
             self._pool.clear()
             self._scratch.clear()
@@ -284,7 +299,7 @@ def _check_types(model: object, engine: object, threads: object) -> None:
         ("engine", engine, (str,), "a name"),
         ("threads", threads, (Integral, type(None)), "a whole number or None"),
     ):
-        if not isinstance(value, kinds):
+        if not isinstance(value, kinds) or isinstance(value, bool):
             raise InputError(f"{name} is {value!r}; expected {expected}")
 
 

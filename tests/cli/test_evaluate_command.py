@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFilter
 
-from commands import keenframe
+from commands import keenframe, start
 from conftest import picture
 
 
@@ -47,6 +49,30 @@ def test_a_folder_is_measured_from_the_command_line(
         assert (tmp_path / "run" / name).stat().st_size > 200
     again = keenframe(*words, "--fail-under", "psnr_gain=20")
     assert again.code == 1 and "limit not kept: given, " in again.err and "is below 20" in again.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_not_utf_8_are_written_escaped(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    name = os.fsdecode(b"caf\xe9")
+    for folder in folders:
+        (folder / "faces").rename(folder / name)
+        (folder / name / "0.png").rename(folder / name / f"{name}.png")
+    run = tmp_path / name
+    started = start(
+        tmp_path, "evaluate", folders[0], "-o", run, "--degraded", folders[1], "--method", "unsharp"
+    )
+    out, err = started.communicate(timeout=120)
+    assert started.returncode == 0, err
+    assert f"{tmp_path}/caf\\udce9/report.html" in out
+    items, report, summary = (
+        (run / file).read_text(encoding="utf-8") for file in ("items.csv", "report.html", "summary.json")
+    )
+    assert "given,caf\\udce9,caf\\udce9/caf\\udce9.png,unsharp," in items
+    assert "caf\\udce9/caf\\udce9.png, given" in report
+    assert set(json.loads(summary)["results"]["given"]) == {"all", name}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from commands import keenframe
-from conftest import picture
+from conftest import picture, refuse
 from keenframe.errors import InputError
 from keenframe.media.batch import plan
 
@@ -53,6 +53,34 @@ def test_folder_keeps_its_structure_and_one_bad_file_stops_nothing(
     assert written == ["1.png", "deep/3.webp", "deep/er/2.jpg"]
     assert "bad.png" in done.err and done.err.count("\n") == 1
     assert done.out == "3 sharpened, 1 failed\n"
+
+
+def test_what_a_format_cannot_hold_stops_no_batch(tmp_path: Path, options: list[object]) -> None:
+    folder = tmp_path / "in"
+    save(folder / "z.png")
+    Image.fromarray(picture(16, 8200)).save(folder / "wide.webp")
+    block = Image.Exif()
+    block[0x010F] = "M" * 70_000
+    Image.fromarray(picture(40, 60)).save(folder / "a.webp", exif=block)
+    done = keenframe("image", folder, "-o", tmp_path / "out", "--compare", *options)
+    assert (done.code, done.out) == (1, "2 sharpened, 1 failed\n")
+    assert "wide.webp' would be 16404x16; WEBP holds 16383 pixels a side at most; choose .png" in done.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.webp", "z.png"]
+    done = keenframe("image", folder / "a.webp", "-o", tmp_path / "a.jpg", *options)
+    assert done.code == 1 and done.err.count("\n") == 1 and "this is a bug" not in done.err
+    assert "a.jpg' could not be written: JPEG cannot hold what describes the picture (EXIF" in done.err
+    assert not list(tmp_path.glob("*.jpg")) and not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure(
+    tmp_path: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "in/a.png")
+    save(tmp_path / "in/locked/b.png")
+    refuse(monkeypatch, "locked")
+    done = keenframe("image", tmp_path / "in", "-o", tmp_path / "out", *options)
+    assert (done.code, done.out) == (1, "1 sharpened, 1 failed\n")
+    assert done.err == f"keenframe: the folder '{tmp_path / 'in/locked'}' cannot be read: permission denied\n"
 
 
 def test_second_run_refuses_and_overwrites_on_request(tmp_path: Path, options: list[object]) -> None:

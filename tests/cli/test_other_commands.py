@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from commands import keenframe, start
 from keenframe import __version__
 from keenframe.cli import bench
+from keenframe.engines import select
 
 
 def test_version_and_help() -> None:
@@ -78,6 +80,27 @@ def test_doctor_names_what_there_is() -> None:
         assert word in done.out
     # Without a model to run, nothing works, and the exit code says so.
     assert done.code == (1 if "✗" in done.out else 0)
+
+
+def test_doctor_measures_anew_and_says_what_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def doctor(native_ms: float) -> str:
+        times = {"native": native_ms, "openvino": 2.0}
+        monkeypatch.setattr(select, "engines_for", lambda spec: list(times))
+        monkeypatch.setattr(select, "measure_engines", lambda *_: times)
+        return next(line for line in keenframe("doctor").out.splitlines() if line.startswith("  auto"))
+
+    monkeypatch.setenv(select.CACHE_VARIABLE, str(tmp_path / "cache"))
+    remembered = "the fastest measured here, now remembered in the cache"
+    assert re.search(f"→ native with .*: {remembered}$", doctor(1.0))
+    assert re.search(f"→ openvino with .*: {remembered} in place of native$", doctor(3.0))
+    monkeypatch.setattr(select, "_write_cache", lambda *_: False)
+    assert re.search(r"→ openvino with .*: remembered in the cache as the fastest$", doctor(3.0))
+    assert re.search(r"→ openvino with .*; native is faster now, but the cache cannot be wr", doctor(1.0))
+    assert "(cannot be written)" in keenframe("doctor").out
+    monkeypatch.setenv(select.CACHE_VARIABLE, str(tmp_path / "none"))
+    assert re.search(r"→ native with .*, but every start measures again: the cache cannot be ", doctor(1.0))
 
 
 def test_bench_writes_rows_and_json(tmp_path: Path, unsharp_model: Path) -> None:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import _ctypes
 import hashlib
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from conftest import picture
+from conftest import CPU_ENGINES, picture
 from keenframe.engines import native, select
 from keenframe.engines.base import Variant
-from keenframe.engines.chain import Kind, read_chain
+from keenframe.engines.chain import Chain, Kind, read_chain
 from keenframe.engines.cpu import KERNELS, physical_cores, usable_cores
 from keenframe.engines.native import NativeEngine, first_rows, ring_sizes
 from keenframe.engines.select import available_engines, create_engine, engines_for, measure_engines, model_for
 from keenframe.errors import EngineError, ModelError
+from keenframe.frame import Frame
 from keenframe.metrics import psnr
 from keenframe.sharpener import Sharpener
 from keenframe.steady import ENLARGED, FULL_SIZE, Memory, Past, kept_share
-from keenframe.zoo.graph import read_graph
+from keenframe.zoo.graph import Graph, Node, read_graph
 from keenframe.zoo.store import find_model, list_models, read_spec
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +139,83 @@ def test_one_engine_for_many_sizes_conditions_and_outputs() -> None:
     assert all(map(np.array_equal, first, results(engine)))
     alone = [NativeEngine(path, spec, 2).run(luma(*size), condition(s), 1.0, e) for size, s, e in cases]
     assert all(map(np.array_equal, first, alone))
+
+
+@here
+def test_factors_belong_to_the_condition_they_are_kept_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The condition is the engine's: `run` fills it anew while `prepare` still reads it."""
+    path = find_model("keen-nano-int8")
+    prepared, _ = NativeEngine(path, read_spec(path), 1).prepare(16, 16, Variant())
+    shared, bound = condition(0)[None].copy(), Chain.bound
+
+    def overtaken(chain: Chain, given: np.ndarray) -> object:
+        found = bound(chain, given)
+        shared[0] = condition(1)
+        return found
+
+    monkeypatch.setattr(Chain, "bound", overtaken)
+    prepared.bind(shared)
+    np.testing.assert_array_equal(prepared.condition, condition(0)[None])
+
+
+@here
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_it_runs_in_a_process_that_was_forked_from_its_own() -> None:
+    """The threads are not there, and a lock that another thread held would never be released."""
+    plane = luma(192, 64)
+    with Sharpener("keen-nano", engine="native", threads=2) as sharpener:
+        wanted = sharpener.sharpen(plane)
+        child = multiprocessing.get_context("fork").Process(
+            target=lambda: os._exit(0 if np.array_equal(sharpener.sharpen(plane), wanted) else 3)
+        )
+        with sharpener._lock, sharpener._preparing:
+            child.start()
+            child.join(60)
+        child.kill()
+        assert child.exitcode == 0
+        np.testing.assert_array_equal(sharpener.sharpen(plane), wanted)
+
+
+@here
+@pytest.mark.parametrize("engine", ["native", *CPU_ENGINES])
+def test_closing_waits_for_what_is_being_prepared(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, errors, begun = Frame.from_rgb(picture(192, 64)), [], threading.Event()
+    sharpener = Sharpener("keen-nano-int8", engine, threads=2)
+    infer = sharpener._engine._infer
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        time.sleep(0.02)
+        return infer(*args)
+
+    def prepare() -> None:
+        try:
+            sharpener.prepare(frame)
+        except Exception as error:
+            errors.append(error)
+
+    monkeypatch.setattr(sharpener._engine, "_infer", slow)
+    thread = threading.Thread(target=prepare)
+    thread.start()
+    begun.wait(60)
+    sharpener.close()
+    thread.join(60)
+    assert not errors and not sharpener._engine._prepared
+
+
+@here
+def test_a_library_that_cannot_be_loaded_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, damaged = find_model("keen-nano-int8"), tmp_path / LIBRARIES[0].name
+    damaged.write_bytes(b"no library" * 100)
+    foreign = Path(_ctypes.__file__)
+    for library in (damaged, foreign):
+        with pytest.raises(EngineError, match=f"engine 'native' cannot load '{library.name}'"):
+            NativeEngine(path, read_spec(path), 1, library)
+    monkeypatch.setenv(select.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(native, "libraries", lambda: [damaged])
+    assert create_engine("auto", path, read_spec(path), 1).name in CPU_ENGINES
 
 
 @here
@@ -337,6 +422,94 @@ def test_a_chain_is_what_the_file_holds(name: str) -> None:
         )
         weights += sum(layer.weights.size for layer in chain.layers)
     assert 0.6 * spec.parameters < weights < spec.parameters
+
+
+NANO = "keen-nano-int8"
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "attributes", "constants", "message"),
+    [
+        ("t19.1", None, {"group": 2}, {}, "is not 3x3 with a border"),
+        ("t19.1", None, {"dilations": [2, 2]}, {}, "is not 3x3 with a border"),
+        ("t19.1", None, {"auto_pad": None}, {}, "is not 3x3 with a border"),
+        ("t19.1", None, {"pads": [1, 1, 0, 0]}, {}, "is not 3x3 with a border"),
+        ("t1.1", None, {"dilations": [2, 2]}, {}, "4x4 blocks as they are"),
+        ("t67.1", None, {"pads": [1, 1, 1, 1]}, {}, "the coefficients' basis"),
+        ("t61.1", None, {"output_padding": [1, 1]}, {}, "is not 2x2 in steps of 2"),
+        # The library reads a residual there, whether there is one or not.
+        ("t63.1", ("t61.1",), {}, {}, "with such a residual as it may have"),
+        ("t62.1", ("t18.1", "t61.1"), {}, {}, "with such a residual as it may have"),
+        ("t30.1", ("t14.1", "t29.1"), {}, {}, "with such a residual as it may have"),
+        ("t16.1", ("t19.1",), {}, {}, "does not know|all that reads"),
+        ("t30.1", ("t29.1", "t29.1"), {}, {}, "all that reads a layer's sums"),
+        ("t19.1", ("t18.1", "first.0.weight.widened.1", "up.bias.1"), {}, {}, "a step and a bias for each"),
+        ("first.0.weight.widened.1", None, {"axis": 1}, {}, "a step and a bias for each"),
+        ("t19.1", None, {}, {"first.0.weight.int8.1": np.ones((32, 16, 3, 3), np.int8)}, "of 32 channels"),
+        ("t19.1", None, {}, {"first.0.weight.zero.1": np.ones(32, np.int8)}, "weights have zero points"),
+        ("t17.1", None, {}, {"c4.1": np.array(3, np.int8)}, "codes from 0 to 255"),
+        ("t18.1", ("t17.1", "c1.1", "c4.1"), {}, {}, "codes as they were made"),
+        ("t12.1", None, {"alpha": 0.2}, {}, "a slope of 0.1"),
+        ("t21.1", None, {}, {"c0.1": np.array([0, 1], np.int64)}, "not one number for each channel"),
+        ("t2.1", None, {"transA": 1}, {}, "does not know Gemm"),
+        ("t2.1", None, {}, {"embed_linear.bias.1": np.ones(31, np.float32)}, "not built as that of a keen"),
+        ("t2.1", ("condition",), {}, {}, "not built as that of a keen"),
+        ("residual.1", None, {"perm": [0, 1, 2, 3]}, {}, "does not end in a convolution"),
+        ("residual.1", ("t66.1",), {}, {}, "does not end in a convolution"),
+    ],
+)
+def test_what_would_be_computed_wrongly_is_refused(
+    node: str,
+    inputs: tuple[str, ...] | None,
+    attributes: dict[str, Any],
+    constants: dict[str, np.ndarray],
+    message: str,
+) -> None:
+    graph = read_graph(find_model(NANO))
+    nodes = [
+        replace(each, inputs=inputs or each.inputs, attributes={**each.attributes, **attributes})
+        if node in each.outputs
+        else each
+        for each in graph.nodes
+    ]
+    read_chain(graph, "residual.1")
+    with pytest.raises(EngineError, match=message):
+        read_chain(Graph(tuple(nodes), {**graph.constants, **constants}), "residual.1")
+
+
+def test_what_follows_the_coefficients_is_not_left_out() -> None:
+    graph = read_graph(find_model(NANO))
+    last = next(each for each in graph.nodes if "residual.1" in each.outputs)
+    halved = (Node("Mul", ("t67.1", "half"), ("halved",)), replace(last, inputs=("halved",)))
+    nodes = (*(each for each in graph.nodes if each is not last), *halved)
+    with pytest.raises(EngineError, match=r"does not know Mul of t67\.1"):
+        read_chain(Graph(nodes, {**graph.constants, "half": np.float32([0.5])}), "residual.1")
+
+
+@here
+def test_sizes_that_its_layers_cannot_halve_are_refused() -> None:
+    path = find_model(NANO)
+    with pytest.raises(EngineError, match="its sizes are multiples of 4 and not of 8"):
+        NativeEngine(path, replace(read_spec(path), size_multiple=4))
+
+
+@here
+def test_what_a_gemm_and_a_slope_leave_out_is_what_onnx_says(tmp_path: Path) -> None:
+    """Factors, a missing bias, and a slope's default."""
+    model, path = onnx.load(find_model(NANO)), tmp_path / "changed-int8.onnx"
+    by_output = {node.output[0]: node for node in model.graph.node}
+    del by_output["t20.1"].input[2:]
+    for name, factor in (("t6.1", "alpha"), ("t9.1", "beta")):
+        next(each for each in by_output[name].attribute if each.name == factor).f = 0.5
+    del by_output["t3.1"].attribute[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    spec, plane = read_spec(path), luma(64, 96)
+    own, other, before = (
+        create_engine(engine, file, spec, threads=1).run_residual(plane, condition(), 1).copy()
+        for engine, file in (("native", path), ("onnxruntime", path), ("native", find_model(NANO)))
+    )
+    assert (own - other).std() < 0.1 * other.std() < (own - before).std()
 
 
 def test_a_float_network_is_no_chain() -> None:

@@ -18,8 +18,9 @@ from PIL import Image
 from clips import Clip, make
 from evaluate_tools import SIZES, Plugin, blurred, install
 from keenframe.errors import InputError
-from keenframe.evaluate import work
+from keenframe.evaluate import clips, extras, work
 from keenframe.evaluate.evaluation import Evaluation, Request, evaluate
+from keenframe.evaluate.material import File
 from keenframe.evaluate.presets import Preset
 from keenframe.evaluate.run import JOURNAL
 from keenframe.metrics import luma, psnr, ssim
@@ -236,6 +237,57 @@ def test_what_goes_wrong_with_one_item_ends_nothing(
     one, two = found.summary["problems"]
     assert one == "faces/b.png: RuntimeError: not of 80 rows"
     assert two.startswith("text/c.png: the degraded one is 96x5, the pristine one 96x112")
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_failed_vmaf_loses_nothing_else_and_is_tried_anew(
+    clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(
+        clip_folder, tmp_path / "run", presets=["dim"], methods=["unsharp", "unsharp@unsharp"], vmaf=True
+    )
+    monkeypatch.setattr(extras, "find_vmaf", lambda: ["vmaf"])
+
+    def fails(outputs: object, references: object) -> float:
+        raise InputError("'vmaf' gave no VMAF: no such model")
+
+    monkeypatch.setattr(clips, "vmaf", fails)
+    for _ in range(2):
+        found = evaluate(wanted)
+        values = results(found, "dim")["unsharp"]
+        assert "vmaf" not in values and values["flicker"] > 0 and values["worst_psnr"] > 20
+        assert found.summary["problems"] == [
+            f"a.mkv: {method}, VMAF: 'vmaf' gave no VMAF: no such model"
+            for method in ("input", "unsharp", "unsharp@unsharp")
+        ]
+    monkeypatch.setattr(clips, "vmaf", lambda outputs, references: 71.5)
+    found = evaluate(wanted)
+    assert results(found, "dim")["unsharp"]["vmaf"] == 71.5 and not found.summary["problems"]
+    # As a version before this left it: scores without frames.
+    journal = tmp_path / "run" / JOURNAL
+    record = json.loads(journal.read_text().splitlines()[-1])
+    del record["frames"]["unsharp"]
+    journal.write_text(json.dumps(record | {"failed": {"unsharp": "no VMAF"}}) + "\n")
+    assert evaluate(wanted).summary == found.summary
+
+
+def test_what_cannot_be_read_any_more_is_not_counted(
+    pristine: Path, degraded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(pristine, tmp_path / "run", degraded=degraded, methods=["unsharp"])
+    assert evaluate(wanted).summary["pictures"] == 3
+    original = File.digest
+
+    def digest(file: File) -> str:
+        if file.name == "text/c.png":
+            raise InputError("'c.png' cannot be read: permission denied")
+        return original(file)
+
+    monkeypatch.setattr(File, "digest", digest)
+    found = evaluate(wanted)
+    assert found.summary["pictures"] == 2 and results(found, "given")["input"]["items"] == 2
+    assert found.summary["problems"] == ["text/c.png: 'c.png' cannot be read: permission denied"]
+    assert "text/c.png" not in (tmp_path / "run" / "items.csv").read_text()
 
 
 @pytest.mark.usefixtures("plugin")

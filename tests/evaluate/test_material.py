@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from clips import Clip, make
-from conftest import picture
+from conftest import picture, refuse
 from keenframe.errors import InputError
 from keenframe.evaluate.material import TOP, cut, find_files, read_clip, read_pixels
+from keenframe.metrics import psnr
 
 
 def test_files_have_names_categories_and_twins(pristine: Path, degraded: Path, clip_folder: Path) -> None:
@@ -60,6 +61,20 @@ def test_folders_without_material(tmp_path: Path, pristine: Path) -> None:
         find_files(pristine, tmp_path / "empty")
 
 
+def test_folders_that_cannot_be_read_are_told(
+    pristine: Path, degraded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "text")
+    files, problems = find_files(pristine, degraded)
+    assert [file.name for file in files] == ["faces/a.png", "faces/b.png"]
+    assert problems == [
+        f"the folder '{folder / 'text'}' cannot be read: permission denied" for folder in (pristine, degraded)
+    ]
+    refuse(monkeypatch, "pristine")
+    with pytest.raises(InputError, match=r"pristine' cannot be read: permission denied"):
+        find_files(pristine)
+
+
 def test_a_changed_file_has_another_digest(pristine: Path) -> None:
     file = find_files(pristine)[0][0]
     before = file.digest()
@@ -84,6 +99,29 @@ def test_pixels_of_every_kind_become_rgb(tmp_path: Path) -> None:
     Image.fromarray(rgb[:20, :20]).save(tmp_path / "small.png")
     with pytest.raises(InputError, match="it is 20x20; expected at least 32 pixels"):
         read_pixels(tmp_path / "small.png")
+
+
+def test_pictures_are_turned_upright(tmp_path: Path) -> None:
+    rgb = picture(40, 48)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for suffix in ("png", "webp"):
+        Image.fromarray(np.rot90(rgb)).save(tmp_path / f"a.{suffix}", exif=exif, lossless=True)
+        assert np.array_equal(read_pixels(tmp_path / f"a.{suffix}"), rgb)
+    assert read_pixels(tmp_path / "a.png", gray=True).shape == (40, 48)
+
+
+def test_clips_of_full_range_are_compared_with_those_of_limited(tmp_path: Path) -> None:
+    make(tmp_path / "a.mkv", Clip(96, 64, codec="ffv1"))
+    best = {"qmin": "1", "qmax": "1"}
+    make(tmp_path / "b.mkv", Clip(96, 64, codec="mjpeg", pix_fmt="yuvj420p", options=best))
+    make(tmp_path / "c.mkv", Clip(96, 64, codec="ffv1", tags=(2, 2, 2, 2)))
+    limited, jpeg, tagged = (read_clip(tmp_path / f"{name}.mkv", 3) for name in "abc")
+    assert {frame.range for clip in (limited, jpeg, tagged) for frame in clip} == {"limited"}
+    for one, other in zip(limited, jpeg, strict=True):
+        assert all(psnr(*planes) > 38 for planes in zip(one.planes, other.planes, strict=True))
+    # The same code values, and told to be of full range: darkest and brightest are drawn in.
+    assert tagged[0].luma.min() > limited[0].luma.min() and tagged[0].luma.max() < limited[0].luma.max()
 
 
 def test_windows_are_cut_from_the_middle() -> None:

@@ -35,5 +35,6 @@ def test_random_numbers_follow_seed_name_and_preset_alone() -> None:
         return float(preset.generator(seed, name).random())
 
     assert drawn(preset, 7, "a.png") == drawn(preset, 7, "a.png") == drawn(twin, 7, "a.png")
+    assert 0 < drawn(preset, 7, "caf\udce9.png") < 1  # a name that is not UTF-8
     others = {drawn(preset, 8, "a.png"), drawn(preset, 7, "b.png"), drawn(Preset("r5", ""), 7, "a.png")}
     assert len(others | {drawn(preset, 7, "a.png")}) == 4

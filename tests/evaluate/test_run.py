@@ -33,6 +33,18 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert Run(folder, ARGUMENTS, {}).known("soft", "a.png", "other content")
 
 
+@pytest.mark.parametrize("wrong", [{"error": "memory"}, {"failed": {"keen, VMAF": "no such model"}}])
+def test_what_failed_is_not_done(tmp_path: Path, wrong: dict[str, object]) -> None:
+    run = Run(tmp_path / "a", ARGUMENTS, {})
+    run.add(record("a.png") | wrong)
+    assert not run.known("soft", "a.png", "d")
+    run.add(record("a.png"))
+    run.close()
+    run = Run(tmp_path / "a", ARGUMENTS, {})
+    assert run.known("soft", "a.png", "d") and run.records([("soft", "a.png")]) == [record("a.png")]
+    run.close()
+
+
 @pytest.mark.parametrize("torn", ['{"preset": "soft", "na', '{"preset": "soft"}\n', "\x00\x00"])
 def test_a_torn_line_is_dropped_and_nothing_is_glued_to_it(tmp_path: Path, torn: str) -> None:
     run = Run(tmp_path / "a", ARGUMENTS, {})

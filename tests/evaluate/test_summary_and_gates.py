@@ -49,6 +49,14 @@ def test_means_gains_and_tails() -> None:
     assert gain(RECORDS[0], "keen", "ssim_y") == pytest.approx(0.15)
 
 
+def test_a_folder_called_all_is_not_the_whole() -> None:
+    records = [*RECORDS, record("all/e", 10.0, 20.0)]
+    found = summarise(records)["soft"]
+    assert list(found) == ["all", "all/", "faces", "text"]
+    assert found["all"]["keen"]["items"] == 4 and found["all/"]["keen"]["items"] == 1
+    assert "soft,all/,all/e,keen" in items_csv(records)
+
+
 def test_a_clip_counts_by_its_frames_where_tails_are_concerned() -> None:
     frames = {
         "input": {"psnr_y": [30.0] * 200, "ssim_y": [0.8] * 200},
@@ -56,6 +64,13 @@ def test_a_clip_counts_by_its_frames_where_tails_are_concerned() -> None:
     }
     keen = summarise([record("a", 30, 31, frames=frames)])["soft"]["all"]["keen"]
     assert keen["worst_psnr"] == 11 and keen["share_ssim_090"] == 25 and keen["items"] == 1
+
+
+def test_a_method_without_frames_counts_by_its_scores() -> None:
+    frames = {"input": {"psnr_y": [29.0, 31.0], "ssim_y": [0.8, 0.8]}}
+    failed = {"keen": "no VMAF"}
+    keen = summarise([record("a", 30, 31, frames=frames, failed=failed)])["soft"]["all"]["keen"]
+    assert keen["worst_psnr"] == 31 and keen["psnr_gain"] == 1
 
 
 def test_problems_are_told_once() -> None:

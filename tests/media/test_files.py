@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keenframe.errors import InputError, OutputError
-from keenframe.media.files import check_input, check_output, whole_file
+from keenframe.media.files import check_input, check_output, whole_file, write_text
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o444])
@@ -45,6 +46,13 @@ def test_long_names(tmp_path: Path, letter: str) -> None:
     with whole_file(path) as part:
         part.write_text("new")
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_text_with_a_name_that_is_not_utf_8_is_written(tmp_path: Path) -> None:
+    name = "caf\udce9"  # b"caf\\xe9", as the system's call gives it
+    write_text(tmp_path / "a.json", json.dumps([name], ensure_ascii=False))
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '["caf\\udce9"]'
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [name]
 
 
 def test_a_pipe_is_called_one(tmp_path: Path) -> None:

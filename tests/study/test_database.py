@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,39 @@ def test_commits_wait_for_the_disk(database: Database) -> None:
     assert ask("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
+@pytest.mark.parametrize("open_elsewhere", [False, True])
+def test_a_copy_that_may_not_be_written_can_be_read(
+    folder: Path, study: Study, monkeypatch: pytest.MonkeyPatch, open_elsewhere: bool
+) -> None:
+    writing = Database(folder, study)
+    session, _, _ = started(writing)
+    writing.answer(session.rater, 0, "a" * 32, {"value": 1})
+    if not open_elsewhere:
+        writing.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may do everything
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    reading = Database(folder, study, reading=True)
+    assert reading.counts(False) == Counts(1, 1, 0, 1)
+    assert [record.answers[0][:2] for record in reading.records()] == [(0, {"value": 1})]
+    with pytest.raises(OutputError, match="readonly"):
+        reading.invite(1)
+    reading.close()
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    writing.close()
+    with pytest.raises(InputError, match="another study"):
+        Database(folder, replace(study, id="other"), reading=True)
+
+
+def test_a_copy_without_answers_can_be_read(
+    folder: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    reading = Database(folder, study, reading=True)
+    assert reading.counts(False) == Counts(0, 0, 0, 0) and reading.records() == []
+    reading.close()
+    assert not reading.path.exists()
+
+
 def test_an_invitation_belongs_to_the_first_secret(database: Database, study: Study) -> None:
     first, token, secret = started(database)
     assert first.steps == session(study, 0)
@@ -46,6 +81,18 @@ def test_an_invitation_belongs_to_the_first_secret(database: Database, study: St
         database.start("unheard-of", secret)
     assert database.session(secret) == first
     assert database.session(secrets.token_hex(32)) is None
+
+
+def test_a_rater_keeps_the_plan_that_he_started_with(
+    folder: Path, study: Study, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, token, secret = started(database)
+    # The rule of another version.
+    monkeypatch.setattr("keenframe.study.database.session", lambda study, position: [])
+    assert database.session(secret) == database.start(token, secret) == first
+    later = Database(folder, study)
+    assert later.records()[0].steps == first.steps
+    later.close()
 
 
 def test_raters_get_places_in_the_order_of_their_start(database: Database, study: Study) -> None:

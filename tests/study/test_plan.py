@@ -3,6 +3,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from math import gcd
+
+import pytest
 
 from keenframe.study.design import REFERENCE, RUINED, Study
 from keenframe.study.plan import Step, session
@@ -65,6 +68,27 @@ def test_pairs_come_in_both_orders_equally_often(study: Study) -> None:
             assert (second, first) == tuple(step["pair"]) if step["swapped"] else (first, second)
             orders[(source, *step["pair"])][step["swapped"]] += 1
     assert all(order[True] == order[False] for order in orders.values())
+
+
+@pytest.mark.parametrize("per_rater", [4, 6])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_order_of_a_pair_can_be_guessed(study: Study, count: int, per_rater: int) -> None:
+    pairs = (("unsharp:2", "input"), ("unsharp:2", "reference"), ("input", "reference"))[:count]
+    part = replace(study, pairs=pairs, per_rater=per_rater)
+    windows = 6 // gcd(6, per_rater)
+    plans: list[dict[tuple[str, ...], bool]] = []
+    halves, patterns = set(), set()
+    for position in range(20 * windows):
+        steps = rated(session(part, position), "ccr")
+        plans.append({(seen(part, step)[0], *step["pair"]): step["swapped"] for step in steps})
+        halves.add(sum(step["swapped"] for step in steps[: len(steps) // 2]))
+        patterns.add(tuple(plans[-1].values()))
+        assert abs(len(steps) - 2 * sum(step["swapped"] for step in steps)) <= len(steps) % 2
+    assert len(halves) > 2 and len(patterns) >= 6  # of four orders two are swapped: six ways at the least
+    for position, plan in enumerate(plans):
+        if position // windows % 2 == 0:
+            again = plans[position + windows]
+            assert again == {key: not swapped for key, swapped in plan.items()}
 
 
 def test_a_window_moves_over_the_sources(study: Study) -> None:

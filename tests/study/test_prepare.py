@@ -15,7 +15,7 @@ from conftest import picture
 from keenframe.errors import InputError, OutputError
 from keenframe.frame import Frame
 from keenframe.metrics import psnr
-from keenframe.study.design import INPUT, INSTRUCTION, REFERENCE, RUINED, Study, read_study
+from keenframe.study.design import INPUT, INSTRUCTION, REFERENCE, RUINED, TOP, Study, read_study
 from keenframe.study.prepare import sheets
 from keenframe.study.prepare.conditions import parse_conditions, unsharp
 from keenframe.study.prepare.folder import Preparation, choose_pairs, prepare
@@ -57,6 +57,15 @@ def test_sources_are_balanced_over_categories(prepared: Path) -> None:
     assert Counter(source.category for source in study.rated) == {"faces": 2, "slides": 2, "views": 2}
     assert len(study.practice) == 3
     assert not set(study.practice) & set(study.rated)
+
+
+def test_the_first_folder_is_the_category_and_none_is_called_as_the_whole(tmp_path: Path) -> None:
+    for name in ("all/a.png", "faces/old/b.png", "c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(100, 100)).save(tmp_path / name)
+    assert [(file.name, file.category) for file in find_files(tmp_path)] == [
+        ("all/a.png", "all/"), ("c.png", TOP), ("faces/old/b.png", "faces"),
+    ]  # fmt: skip
 
 
 def test_files_tell_nothing(prepared: Path) -> None:

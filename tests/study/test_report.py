@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,8 +12,9 @@ import pytest
 
 from keenframe.errors import InputError, OutputError
 from keenframe.study.analysis import words
-from keenframe.study.analysis.run import analyse, write_analysis
-from keenframe.study.design import read_study
+from keenframe.study.analysis.run import FILES, analyse, write_analysis
+from keenframe.study.database import Database
+from keenframe.study.design import TOP, read_study
 from keenframe.study.export import export
 from raters import fill, taste
 
@@ -80,6 +82,24 @@ def test_people_and_programs_are_kept_apart(folder: Path) -> None:
     assert len(analyse(folder, simulated=True).verdicts) == 9
 
 
+@pytest.mark.parametrize("file", ["all/{}", "{}"], ids=["a folder called all", "files at top level"])
+def test_no_category_stands_for_the_whole_study(folder: Path, file: str) -> None:
+    path = folder / "study.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for source in document["sources"]:
+        if source["category"] == "faces":  # as earlier versions wrote them
+            source |= {"category": "all", "file": file.format(Path(source["file"]).name)}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    study = read_study(folder)
+    fill(folder, [taste(index, QUALITY) for index in range(4)], simulated=False)
+    scores = analyse(folder).scores
+    own = "all/" if "/" in file else TOP
+    assert set(scores.categories) == {own, "slides", "views"} == {source.category for source in study.rated}
+    rows = {row.category: row for row in scores.mos if row.condition == "input"}
+    parts = [rows[category].mos.mean for category in scores.categories]  # of two sources each
+    assert rows["all"].mos.mean == pytest.approx(sum(parts) / 3)
+
+
 def test_the_report_stands_alone_and_is_well_formed(folder: Path) -> None:
     fill(folder, [taste(index, QUALITY) for index in range(6)], simulated=False)
     report = written(folder, simulated=False)
@@ -133,6 +153,20 @@ def test_an_analysis_is_the_same_each_time_and_overwrites_only_when_told(folder:
     assert {path.name: path.read_bytes() for path in report.iterdir()} == before
 
 
+def test_nothing_of_an_earlier_analysis_stays_beside_a_new_one(folder: Path) -> None:
+    fill(folder, [taste(index, QUALITY) for index in range(4)], simulated=False)
+    report = written(folder, simulated=False)
+    assert {path.name for path in report.iterdir()} == set(FILES)
+    (report / "notes.csv").write_text("mine")
+    fill(folder, [taste(9, QUALITY)], simulated=True)
+    alone = analyse(folder, simulated=True)
+    assert alone.kept == 1
+    scores = replace(alone.scores, cmos=[], differences=[])  # as without pairs
+    names = write_analysis(report, replace(alone, scores=scores), overwrite=True)
+    assert {path.name for path in report.iterdir()} == {*names, "notes.csv"}
+    assert not {"cmos.csv", "cmos.svg", "differences.csv"} & set(names)
+
+
 def test_one_rater_makes_a_report_without_intervals(folder: Path) -> None:
     fill(folder, [taste(0, QUALITY)], simulated=False)
     html = (written(folder, simulated=False) / "report.html").read_text(encoding="utf-8")
@@ -159,6 +193,26 @@ def test_nobody_yet_is_said(folder: Path) -> None:
 def test_words_on_numbers(count: int, said: str) -> None:
     text = words.about_numbers(count, simulated=False)
     assert said in text and "P.913" in text
+
+
+def test_a_rater_has_one_name_in_all_results(folder: Path, tmp_path: Path) -> None:
+    fill(folder, [taste(index, QUALITY) for index in range(2)], simulated=True)
+    study = read_study(folder)
+    database = Database(folder, study)
+    tokens = database.invite(3)
+    for token in reversed(tokens):
+        database.start(token, token)
+    assert [record.name for record in database.records()] == ["R001", "R002", "R003", "S001", "S002"]
+    assert [record.rater for record in database.records()][:3] == [5, 4, 3]
+    database.close()
+    report = written(folder, simulated=False)
+    assert [row["rater"] for row in rows(report / "raters.csv")] == ["R001", "R002", "R003"]
+    html = (report / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<td>([RS]\d+)</td>", html) == ["R001", "R002", "R003"]
+    document = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    assert [verdict["rater"] for verdict in document["screening"]["verdicts"]] == ["R001", "R002", "R003"]
+    export(folder, tmp_path / "export", overwrite=False)
+    assert {row["rater"] for row in rows(tmp_path / "export" / "answers.csv")} == {"S001", "S002"}
 
 
 def test_export_is_whole_and_anonymous(folder: Path, tmp_path: Path) -> None:

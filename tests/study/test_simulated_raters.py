@@ -12,9 +12,8 @@ pytest.importorskip("uvicorn", reason="the extra 'web' is not installed")
 
 from keenframe.errors import InputError
 from keenframe.study.analysis.run import analyse
-from keenframe.study.analysis.scores import ALL
 from keenframe.study.database import Database
-from keenframe.study.design import read_study
+from keenframe.study.design import ALL, read_study
 from raters import RemoteRater, Server, fill, serving, taste
 
 RATERS = 30

@@ -38,7 +38,7 @@ def test_an_int8_only_model_is_found_by_its_plain_name(shelf: Path) -> None:
     assert store.find_model("keen").stem == "keen-int8"
 
 
-@pytest.mark.parametrize("name", ["kean", "", "keen-x2-int8", "keen-float-int8"])
+@pytest.mark.parametrize("name", ["kean", "", "keen-x2-int8", "keen-float-int8", "keen-int8-float"])
 def test_an_unknown_name_lists_the_known_ones(shelf: Path, name: str) -> None:
     with pytest.raises(ModelError, match="keen, keen-int8, keen-x2"):
         store.find_model(name)

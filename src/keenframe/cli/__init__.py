@@ -6,6 +6,7 @@ Ctrl-C. With KEENFRAME_DEBUG=1 errors show their traceback.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -17,6 +18,9 @@ def main() -> NoReturn:
     from keenframe.errors import KeenframeError
 
     stop.install()
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A file's name need not be text in any encoding; stderr escapes such a one by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run()
     except (KeyboardInterrupt, SystemExit) as end:

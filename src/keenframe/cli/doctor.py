@@ -29,8 +29,8 @@ def doctor(
         Part | None, typer.Argument(help="camera: cameras, virtual cameras and how to get one.")
     ] = None,
 ) -> None:
-    """Show versions, processor, engines and models, and what would be used and why. Exits 1 if nothing
-    works."""
+    """Show versions, processor, engines and models, and what would be used and why. Measures the engines and
+    remembers the fastest anew. Exits 1 if nothing works."""
     if part is Part.camera:
         from keenframe.cli.doctor_camera import doctor_camera
 
@@ -119,7 +119,8 @@ def _installed_checksum(path: Path) -> str | None:
 
 
 def _show_engines() -> bool:
-    """List the engines and what "auto" takes; whether one of them runs the default model."""
+    """List the engines and what "auto" takes, measured and remembered anew; whether one of them runs the default
+    model."""
     from keenframe.engines.native import libraries
     from keenframe.engines.select import (
         available_engines,
@@ -128,34 +129,57 @@ def _show_engines() -> bool:
         engines_for,
         measure_engines,
         model_for,
+        remember,
+        remembered,
+        unusable_engines,
     )
     from keenframe.errors import KeenframeError
     from keenframe.zoo.spec import load_spec
 
     heading("Engines")
-    try:
-        names = available_engines()
-    except Exception as error:
-        line("engines", f"✗ a library is installed but cannot be loaded: {error}")
-        return False
-    line("available", ", ".join(names) or "✗ none; run: pip install openvino")
+    line("available", ", ".join(available_engines()) or "✗ none; run: pip install openvino")
+    for name, reason in unusable_engines().items():
+        line(name, f"✗ {reason}")
     line(
         "native with",
         ", ".join(path.stem for path in libraries()[:1]) or "nothing: no library for this processor",
     )
-    line("cache", f"{cache_file()}{'' if cache_file().exists() else ' (not written yet)'}")
     try:
         path = model_for("keen")
         spec = load_spec(path)
-        times = measure_engines(engines_for(spec), path, spec)
+        names = engines_for(spec)
+        before = remembered(names, spec)
+        times = measure_engines(names, path, spec)
+        written = remember(times, names, spec)
         chosen = choose_engine(path, spec)
     except KeenframeError as error:
         line("auto", f"✗ {error}")
         return False
+    line("cache", f"{cache_file()}{'' if written else ' (cannot be written)'}")
     for name, milliseconds in sorted(times.items(), key=lambda item: item[1]):
         line(name, f"✓ {path.stem} 640x360 in {milliseconds:.1f} ms")
-    reason = (
-        "the only one for it" if len(times) == 1 else "the fastest measured here, remembered in the cache"
-    )
-    line("auto", f"→ {chosen} with {path.stem}: {reason}")
+    line("auto", f"→ {chosen} with {path.stem}: {_reason(chosen, times, before, written)}")
     return True
+
+
+def _reason(chosen: str, times: dict[str, float], before: dict[str, float] | None, written: bool) -> str:
+    """Why "auto" takes `chosen`.
+
+    times: as measured now. before: what was remembered until now. written: whether `times` is remembered from now on.
+    """
+    from keenframe.engines.select import fastest
+
+    if len(times) == 1:
+        return "the only one for it"
+    if written:
+        changed = before is not None and fastest(before) != chosen
+        was = f" in place of {fastest(before)}" if before is not None and changed else ""
+        return f"the fastest measured here, now remembered in the cache{was}"
+    if before is None:
+        return "the fastest measured here, but every start measures again: the cache cannot be written"
+    faster = (
+        ""
+        if fastest(times) == chosen
+        else f"; {fastest(times)} is faster now, but the cache cannot be written"
+    )
+    return f"remembered in the cache as the fastest{faster}"

@@ -181,7 +181,7 @@ def status(folder: Folder, as_json: Annotated[bool, typer.Option("--json", help=
     from keenframe.study.design import read_study
 
     study = read_study(folder)
-    database = Database(folder, study)
+    database = Database(folder, study, reading=True)
     try:
         counts = {"raters": database.counts(False), "simulated": database.counts(True)}
     finally:
@@ -214,8 +214,8 @@ def analyse(
     from keenframe.study.analysis.figures import interval_text
     from keenframe.study.analysis.run import analyse as run
     from keenframe.study.analysis.run import write_analysis
-    from keenframe.study.analysis.scores import ALL
     from keenframe.study.analysis.words import about_numbers
+    from keenframe.study.design import ALL
 
     result = run(folder, simulated)
     target = output or folder / "report"

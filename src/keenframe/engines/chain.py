@@ -6,6 +6,7 @@ with a residual and a LeakyReLU in between where the graph has them. Scale and s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keenframe.condition import CONDITION_SIZE
 from keenframe.errors import EngineError
 from keenframe.zoo.graph import Graph, Node
 
@@ -72,9 +74,7 @@ class Chain:
 
     def bound(self, condition: NDArray[np.float32]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """(scale, shift) of every layer for a condition (1, 128), in steps of what it makes, zero points included."""
-        values = {**self.constants, "condition": condition}
-        for node in self.conditioned:
-            values[node.outputs[0]] = _calculate(node, [values[name] for name in node.inputs])
+        values = self.values(condition)
         found = []
         for index, layer in enumerate(self.layers):
             scale, shift = layer.scale, layer.shift
@@ -89,6 +89,13 @@ class Chain:
             found.append((np.ascontiguousarray(scale, np.float32), np.ascontiguousarray(shift, np.float32)))
         return found
 
+    def values(self, condition: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """What depends on a condition (1, 128), and what that is calculated from, by name."""
+        values = {**self.constants, "condition": condition}
+        for node in self.conditioned:
+            values[node.outputs[0]] = _calculate(node, [values[name] for name in node.inputs])
+        return values
+
     def gain(self, index: int) -> float:
         """What a code of a layer's residual is worth, in steps of what the layer makes."""
         residual = self.layers[index].residual
@@ -97,8 +104,11 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
+    """axis: along which there is a step for each, where it is not the same for all."""
+
     codes: NDArray[np.int8]
     step: NDArray[np.float32]
+    axis: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,10 @@ class _Conditioned:
     pass
 
 
+class _Result:
+    """What is added to the picture, channels first."""
+
+
 _CONDITIONED = _Conditioned()
 
 
@@ -128,7 +142,17 @@ def read_chain(graph: Graph, output: str, code_offset: int = 0) -> Chain:
     code_offset: how much less than it is a code counts where sums are made. EngineError for a graph that is none, such
     as a float network, or one of another kind.
     """
-    return _Reader(graph, code_offset).read(output)
+    try:
+        return _Reader(graph, code_offset).read(output)
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:  # a graph that looks like one and is not
+        raise EngineError(
+            f"its graph is not built as that of a keen: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _Reader:
@@ -141,10 +165,13 @@ class _Reader:
         self._features: list[Features] = []
         self._layers: list[Layer] = []
         self._basis: NDArray[np.float32] | None = None
+        self._uses: Counter[str] = Counter()
         self._conditioned: list[Node] = []
 
     def read(self, output: str) -> Chain:
-        for node in _leading_to(self._graph, output):
+        nodes = _leading_to(self._graph, output)
+        self._uses.update(name for node in nodes for name in node.inputs)
+        for node in nodes[:-1]:
             inputs: list[Any] = [self._values.get(name) for name in node.inputs]
             if all(isinstance(value, np.ndarray) for value in inputs):
                 value: Any = _constant(node, inputs)
@@ -154,18 +181,30 @@ class _Reader:
             else:
                 value = self._follow(node, inputs)
             self._values[node.outputs[0]] = value
-        if self._basis is None or not self._layers or self._layers[-1].kind is not Kind.TAIL:
+        # The last one only turns the result into the order of the graph's output.
+        ends = [node for node in nodes[-1:] if isinstance(self._values.get(node.inputs[0]), _Result)]
+        if self._basis is None or not ends or ends[0].attributes.get("perm") != [0, 2, 3, 1]:
             raise EngineError("the network does not end in a convolution and the coefficients' basis")
         needed = {name for node in self._conditioned for name in node.inputs}
         constants = {
             name: self._values[name] for name in needed if isinstance(self._values.get(name), np.ndarray)
         }
-        return Chain(
+        chain = Chain(
             tuple(self._features), tuple(self._layers), self._basis, tuple(self._conditioned), constants
         )
+        values = chain.values(np.zeros((1, CONDITION_SIZE), np.float32))
+        for layer in self._layers:
+            for what, name in layer.film:
+                if values[name].shape not in ((1, layer.outputs, 1, 1), (layer.outputs, 1, 1)):
+                    raise EngineError(f"a {what} by the condition is not one number for each channel")
+        return chain
 
     def _follow(self, node: Node, inputs: list[Any]) -> Any:
         """What a node makes of the picture or of features."""
+        for name, value in zip(node.inputs, inputs, strict=True):
+            _expect(
+                node, not isinstance(value, Layer) or self._uses[name] == 1, "all that reads a layer's sums"
+            )
         first, rest = inputs[0], inputs[1:]
         if node.operator in ("Mul", "Add") and not isinstance(first, Layer) and isinstance(rest[0], Layer):
             first, rest = rest[0], [first]
@@ -173,19 +212,32 @@ class _Reader:
             case "Cast", _Picture(), []:
                 return first
             case "Conv", _Picture(blocks=False), [np.ndarray() as kernel]:
-                _expect(node, _is_blocks(kernel, node), "the picture's 4x4 blocks as they are")
+                same = np.eye(EDGE * EDGE).reshape(EDGE * EDGE, 1, EDGE, EDGE)
+                blocks = np.array_equal(kernel, same) and _form(node) == (EDGE, 0)
+                _expect(node, blocks, "the picture's 4x4 blocks as they are")
                 return _Picture(blocks=True)
-            case "Add", _Picture(blocks=True), [np.ndarray() as centre]:
+            case "Add", _Picture(blocks=True, centre=0.0), [np.ndarray(size=1) as centre]:
                 return _Picture(True, -float(centre.reshape(-1)[0]))
             case "QuantizeLinear", _Picture(blocks=True), [step, zero]:
-                _expect(node, float(step) == 1 and float(zero) == first.centre, "pixels as their own codes")
+                own = float(step) == 1 and float(zero) == first.centre and zero.dtype == np.uint8
+                _expect(node, own, "pixels as their own codes")
                 return self._make(EDGE * EDGE, 1, 1.0, int(zero))
             case "QuantizeLinear", Layer(), [step, zero]:
                 made = self._features[-1]
                 every = {Kind.DOWN: made.every * 2, Kind.UP: made.every // 2}.get(first.kind, made.every)
+                _expect(node, zero.dtype == np.uint8, "codes from 0 to 255")
+                added = self._features[first.residual] if first.residual >= 0 else None
+                fits = added is None or (added.channels, added.every) == (first.outputs, every)
+                # The library adds nothing to what it makes smaller, and always something to what it makes larger.
+                alone = {Kind.DOWN: True, Kind.UP: False}.get(first.kind, added is None)
+                _expect(
+                    node, fits and alone == (added is None), "a layer with such a residual as it may have"
+                )
                 self._layers.append(first)
                 return self._make(first.outputs, every, float(step), int(zero))
-            case "DequantizeLinear", _Codes(), _:
+            case "DequantizeLinear", _Codes(), [step, zero]:
+                made = self._features[first.index]
+                _expect(node, (float(step), int(zero)) == (made.step, made.zero), "codes as they were made")
                 return first
             case "Conv", _Codes(), [_Weights() as weights, *bias]:
                 return self._convolution(node, first, weights, bias)
@@ -203,15 +255,12 @@ class _Reader:
                 first.leaky = True
                 return first
             case "Conv", Layer(leaky=False, residual=-1, outputs=16), [np.ndarray() as basis]:
-                _expect(
-                    node,
-                    basis.shape == (16, 16, 1, 1) and first.kind is Kind.CONV3,
-                    "the coefficients' basis",
-                )
+                fits = basis.shape == (16, 16, 1, 1) and first.kind is Kind.CONV3 and _form(node) == (1, 0)
+                _expect(node, fits, "the coefficients' basis")
                 first.kind = Kind.TAIL
                 self._layers.append(first)
                 self._basis = np.ascontiguousarray(basis.reshape(16, 16), np.float32)
-                return self._basis
+                return _Result()
         raise EngineError(f"it does not know {node.operator} of {', '.join(node.inputs)}")
 
     def _make(self, channels: int, every: int, step: float, zero: int) -> _Codes:
@@ -220,34 +269,33 @@ class _Reader:
 
     def _convolution(self, node: Node, source: _Codes, weights: _Weights, bias: list[Any]) -> Layer:
         outputs, inputs, *kernel = weights.codes.shape
-        strides, pads = node.attributes.get("strides", [1, 1]), node.attributes.get("pads", [0, 0, 0, 0])
         forms = {
-            (3, 1, 1): Kind.CONV3, (1, 1, 0): Kind.CONV1, (2, 2, 0): Kind.DOWN,
+            (3, 3, 1, 1): Kind.CONV3, (1, 1, 1, 0): Kind.CONV1, (2, 2, 2, 0): Kind.DOWN,
         }  # fmt: skip
-        alike = len(set(kernel)) == 1 and len(set(strides)) == 1 and len(set(pads)) == 1
-        kind = forms.get((kernel[0], strides[0], pads[0])) if alike else None
+        kind = forms.get((*kernel, *(_form(node) or ())))
         _expect(node, kind is not None, "3x3 with a border of 1, 1x1, or 2x2 in steps of 2")
         _expect(node, inputs % 4 == 0 and outputs % 8 == 0, "channels in fours, outputs in eights")
         assert kind is not None
         packed = weights.codes.reshape(outputs // 8, 8, inputs // 4, 4, -1).transpose(0, 4, 2, 1, 3)
         sums = weights.codes.astype(np.int32).sum((1, 2, 3))
-        return self._layer(kind, source, weights, packed, sums, bias, inputs, outputs)
+        return self._layer(node, kind, source, weights, 0, packed, sums, bias, inputs, outputs)
 
     def _enlargement(self, node: Node, source: _Codes, weights: _Weights, bias: list[Any]) -> Layer:
         inputs, outputs, *kernel = weights.codes.shape
-        fits = (
-            kernel == [2, 2] and node.attributes.get("strides") == [2, 2] and outputs % 4 == inputs % 4 == 0
-        )
+        fits = kernel == [2, 2] and _form(node) == (2, 0) and outputs % 4 == inputs % 4 == 0
         _expect(node, fits, "2x2 in steps of 2, channels in fours")
+        _expect(node, self._features[source.index].every > 1, "of features that were made smaller")
         packed = weights.codes.reshape(inputs // 4, 4, outputs // 4, 4, 2, 2).transpose(2, 4, 0, 5, 3, 1)
         sums = weights.codes.astype(np.int32).sum(0).reshape(outputs // 4, 4, 2, 2).transpose(0, 2, 3, 1)
-        return self._layer(Kind.UP, source, weights, packed, sums, bias, inputs, outputs)
+        return self._layer(node, Kind.UP, source, weights, 1, packed, sums, bias, inputs, outputs)
 
     def _layer(
         self,
+        node: Node,
         kind: Kind,
         source: _Codes,
         weights: _Weights,
+        axis: int,
         packed: NDArray[np.int8],
         sums: NDArray[np.int32],
         bias: list[Any],
@@ -257,11 +305,18 @@ class _Reader:
         if source.index != len(self._features) - 1:
             raise EngineError("a layer reads other features than the last ones")
         read = self._features[source.index]
+        shift = np.array(bias[0] if bias else np.zeros(outputs), np.float32)
+        steps = weights.step.size == 1 or (weights.axis == axis and weights.step.shape == (outputs,))
+        fits = read.channels == inputs and shift.shape == (outputs,) and steps
+        _expect(
+            node,
+            fits,
+            f"of {read.channels} channels, with a step and a bias for each of its {outputs} outputs",
+        )
         return Layer(
             kind, inputs, outputs, np.ascontiguousarray(packed),
             np.ascontiguousarray((self._code_offset - read.zero) * sums, np.int32),
-            np.full(outputs, 1, np.float32) * weights.step * np.float32(read.step),
-            np.array(bias[0] if bias else np.zeros(outputs), np.float32),
+            np.full(outputs, 1, np.float32) * weights.step * np.float32(read.step), shift,
         )  # fmt: skip
 
 
@@ -277,20 +332,25 @@ def _leading_to(graph: Graph, output: str) -> list[Node]:
         if wanted.intersection(node.outputs):
             wanted.update(node.inputs)
             nodes.append(node)
-    # The last one only turns the result into the order of the graph's output.
-    return [node for node in reversed(nodes) if output not in node.outputs]
+    return nodes[::-1]
 
 
-def _is_blocks(kernel: NDArray[Any], node: Node) -> bool:
-    same = np.eye(EDGE * EDGE).reshape(EDGE * EDGE, 1, EDGE, EDGE)
-    return np.array_equal(kernel, same) and node.attributes.get("strides") == [EDGE, EDGE]
+def _form(node: Node) -> tuple[int, int] | None:
+    """A convolution's step and border, alike on all sides; None where they are not, and where it has groups, dilations
+    or what else there is."""
+    given = node.attributes
+    strides, pads = set(given.get("strides", [1])), set(given.get("pads", [0]))
+    other = {"auto_pad", "output_shape"} & given.keys() or any(given.get("output_padding", []))
+    if other or given.get("group", 1) != 1 or set(given.get("dilations", [1])) != {1}:
+        return None
+    return (strides.pop(), pads.pop()) if len(strides) == len(pads) == 1 else None
 
 
 def _constant(node: Node, inputs: list[NDArray[Any]]) -> Any:
     if node.operator == "DequantizeLinear" and inputs[0].dtype == np.int8:
         if len(inputs) > 2 and inputs[2].any():
             raise EngineError("its weights have zero points")
-        return _Weights(inputs[0], inputs[1].astype(np.float32))
+        return _Weights(inputs[0], inputs[1].astype(np.float32), node.attributes.get("axis", 1))
     return _calculate(node, inputs)
 
 
@@ -305,9 +365,12 @@ def _calculate(node: Node, inputs: list[Any]) -> NDArray[Any]:
         case "Add":
             return np.asarray(first + inputs[1])
         case "LeakyRelu":
-            return np.asarray(np.maximum(first, np.float32(node.attributes["alpha"]) * first))
+            return np.asarray(np.where(first < 0, node.attributes.get("alpha", 0.01) * first, first))
         case "Unsqueeze":
-            return np.asarray(first).reshape(*first.shape, *[1] * len(inputs[1]))
-        case "Gemm" if node.attributes.get("transB"):
-            return np.asarray(first @ inputs[1].T + inputs[2])
+            return np.asarray(np.expand_dims(first, tuple(inputs[1].astype(np.int64).tolist())))
+        case "Gemm" if node.attributes.get("transB") and not node.attributes.get("transA"):
+            product = node.attributes.get("alpha", 1.0) * (first @ inputs[1].T)
+            if len(inputs) > 2:
+                product = product + node.attributes.get("beta", 1.0) * inputs[2]
+            return np.asarray(product)
     raise EngineError(f"it does not know {node.operator} of constants or of the condition")

@@ -26,6 +26,7 @@ from keenframe.engines.base import Engine, Variant
 from keenframe.engines.chain import EDGE, Chain, Kind, read_chain
 from keenframe.engines.cpu import KERNELS, instruction_sets, physical_cores
 from keenframe.errors import EngineError
+from keenframe.forks import renew_after_fork
 from keenframe.steady import Memory, Past
 from keenframe.zoo.graph import read_graph
 from keenframe.zoo.spec import ModelSpec
@@ -76,7 +77,10 @@ def runs(spec: ModelSpec) -> bool:
 @cache
 def version() -> str:
     """What tells one build of this machine's library from another."""
-    return hashlib.sha256(libraries()[0].read_bytes()).hexdigest()[:12]
+    try:
+        return hashlib.sha256(libraries()[0].read_bytes()).hexdigest()[:12]
+    except OSError:
+        return "unreadable"  # it will not be loaded either
 
 
 class _Plane(ctypes.Structure):
@@ -110,19 +114,29 @@ class _Picture(ctypes.Structure):
 
 
 @cache
-def _library(path: Path) -> Any:
-    library = ctypes.CDLL(str(path))
+def _library(path: Path) -> tuple[Any, int, int]:
+    """A library, how much less than it is a code counts in its sums, and the bits of its weights; EngineError for a
+    file that is none for this machine."""
     pointer, number, size, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
-    library.keenframe_run.argtypes = [pointer, number, pointer, pointer, number]
-    library.keenframe_keep.argtypes = [
-        pointer, size, pointer, number, number, real, real, pointer, pointer, number, number,
-    ]  # fmt: skip
-    library.keenframe_run.restype = library.keenframe_keep.restype = None
-    return library
-
-
-def _constant(library: Any, name: str) -> int:
-    return int(ctypes.c_int32.in_dll(library, f"keenframe_{name}").value)
+    try:
+        library = ctypes.CDLL(str(path))
+        library.keenframe_run.argtypes = [pointer, number, pointer, pointer, number]
+        library.keenframe_keep.argtypes = [
+            pointer, size, pointer, number, number, real, real, pointer, pointer, number, number,
+        ]  # fmt: skip
+        library.keenframe_run.restype = library.keenframe_keep.restype = None
+        offset, bits = (
+            number.in_dll(library, f"keenframe_{n}").value for n in ("code_offset", "bits_of_a_weight")
+        )
+    except (
+        OSError,
+        AttributeError,
+        ValueError,
+    ) as error:  # no library, or one without such a function or number
+        raise EngineError(
+            f"engine 'native' cannot load {path.name!r}: {error}; install keenframe again, or use 'openvino' or 'auto'"
+        ) from error
+    return library, offset, bits
 
 
 Factors = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -154,9 +168,10 @@ class _Prepared:
         """Take a condition (1, 128) into account."""
         if self.condition is not None and np.array_equal(self.condition, condition):
             return
+        condition = condition.copy()  # the engine's, which another thread may fill anew meanwhile
         for (scale, shift), found in zip(self.factors, self.chain.bound(condition), strict=True):
             scale[:], shift[:] = found
-        self.condition = condition.copy()
+        self.condition = condition
 
 
 class NativeEngine(Engine[_Prepared]):
@@ -183,15 +198,17 @@ class NativeEngine(Engine[_Prepared]):
                 f"model of scale {spec.scale}: use 'openvino' or 'auto'"
             )
         fastest, *others = libraries()
-        self._library = _library(library or fastest)
+        self._library, offset, bits = _library(library or fastest)
         if library in others:
             self.name = f"native:{instructions(library)}"
-        offset, bits = (_constant(self._library, name) for name in ("code_offset", "bits_of_a_weight"))
         graph = read_graph(model)
         try:
             self._chains = [
                 read_chain(graph, spec.output("residual", expert), offset) for expert in range(spec.experts)
             ]
+            most = EDGE * max(features.every for chain in self._chains for features in chain.features)
+            if spec.size_multiple % most:
+                raise EngineError(f"its sizes are multiples of {spec.size_multiple} and not of {most}")
         except EngineError as error:
             raise EngineError(
                 f"engine 'native' cannot run model {model.name!r}: {error}; use 'openvino' or 'auto'"
@@ -200,13 +217,23 @@ class NativeEngine(Engine[_Prepared]):
             for layer in (layer for chain in self._chains for layer in chain.layers):
                 layer.weights = _pairs(layer.weights)
         self._count = threads or physical_cores()
-        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
+        self._pool = self._threads_of_its_own()
+        renew_after_fork(self)
+
+    def _after_fork(self) -> None:
+        """As `forks.Forked`. What another thread was about to bind is bound again."""
+        self._pool = self._threads_of_its_own()
+        for prepared in self._prepared.values():
+            prepared.condition = None
 
     def close(self) -> None:
         """Free everything and end the threads; a later run starts them again."""
         self._pool.shutdown()  # first: a thread whose frame was interrupted still writes into what is freed next
         super().close()
-        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
+        self._pool = self._threads_of_its_own()
+
+    def _threads_of_its_own(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._count, thread_name_prefix="keenframe-native")
 
     def _prepare(self, height: int, width: int, variant: Variant) -> _Prepared:
         chain = self._chains[variant.expert]

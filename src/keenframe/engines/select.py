@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from importlib import metadata, util
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -34,6 +35,9 @@ _LIBRARIES = ("openvino", "onnxruntime")
 # on every pixel with many channels: a tenth of the picture takes as long.
 _SIZES = {"luma": (360, 640), "rgb": (112, 192)}
 _WARM_UP, _MEASURED = 2, 7
+# For how long it goes on where frames are short, as another program may have the processor for longer than a few of
+# them; and at most, where times are not alike, that is, where they differ by more than this.
+_SHORTEST_S, _LONGEST_S, _ALIKE = 0.5, 3.0, 1.1
 
 
 def installed_engines() -> list[str]:
@@ -72,42 +76,71 @@ def _native_library(instructions: str) -> Path:
 
 
 def available_engines() -> list[str]:
-    """Every engine name that can be asked for on this machine."""
-    names = [NATIVE, *map(_native_name, native.libraries()[1:])] if native.supported() else []
-    if "openvino" in installed_engines():
-        from keenframe.engines import openvino
+    """Every engine name that can be asked for on this machine. A library that is there but cannot be loaded has none:
+    `unusable_engines`."""
+    names = []
+    for library in (NATIVE, *installed_engines()):
+        with contextlib.suppress(EngineError):
+            names += _names_of(library)
+    return names
 
-        devices = openvino.devices()
-        if "cpu" in devices:
-            names += ["openvino", "openvino:bf16"]
-        names += [f"openvino:{device}" for device in devices if device != "cpu"]
-    if "onnxruntime" in installed_engines():
+
+def unusable_engines() -> dict[str, str]:
+    """Libraries that are installed and cannot be loaded, and why."""
+    reasons = {}
+    for library in installed_engines():
+        try:
+            _names_of(library)
+        except EngineError as error:
+            reasons[library] = str(error)
+    return reasons
+
+
+def _names_of(library: str) -> list[str]:
+    """The engine names that one library offers here; the others are not even imported. EngineError where it is
+    installed and cannot be loaded."""
+    if library == NATIVE:
+        return [NATIVE, *map(_native_name, native.libraries()[1:])] if native.supported() else []
+    if library not in installed_engines():
+        return []
+    try:
+        if library == "openvino":
+            from keenframe.engines import openvino
+
+            devices = openvino.devices()
+            names = ["openvino", "openvino:bf16"] if "cpu" in devices else []
+            return names + [f"openvino:{device}" for device in devices if device != "cpu"]
         from keenframe.engines import onnxruntime
 
-        names += [
-            "onnxruntime" if provider == "cpu" else f"onnxruntime:{provider}"
-            for provider in onnxruntime.providers()
-        ]
-    return names
+        return ["onnxruntime" if name == "cpu" else f"onnxruntime:{name}" for name in onnxruntime.providers()]
+    except Exception as error:  # whatever a library of another build or without its driver comes up with
+        raise EngineError(f"library {library!r} is installed but cannot be loaded: {error}") from error
 
 
 def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None = None) -> Engine[Any]:
     """The engine called `name` with `model` loaded; "auto" measures, or remembers, which is fastest here.
 
-    EngineError, listing what is there, for a name that is unknown or absent.
+    EngineError, listing what is there, for a name that is unknown or absent, or whose library cannot be loaded.
     """
-    if name == AUTO:
-        name = choose_engine(model, spec, threads)
+    if name.lower() == AUTO:
+        try:
+            return create_engine(choose_engine(model, spec, threads), model, spec, threads)
+        except EngineError:  # what was remembered may not load any more
+            return create_engine(choose_engine(model, spec, threads, anew=True), model, spec, threads)
     library, _, part = name.lower().partition(":")
     part = part or "cpu"
     if library == NATIVE and part in map(native.instructions, native.libraries()[:1]):
         part = "cpu"  # the fastest by its own name
     # A machine may have several devices of a kind: openvino:gpu is the first, openvino:gpu.1 the second.
     normal = library if part == "cpu" else f"{library}:{part}"
-    present = available_engines()
+    try:
+        present, reason = _names_of(library), ""
+    except EngineError as error:
+        present, reason = [], f"{error}; "
     if normal not in present and f"{normal}.0" not in present:
         raise EngineError(
-            f"engine {name!r} is not available on this machine; available: {', '.join(present) or 'none'}. "
+            f"engine {name!r} is not available on this machine; {reason}available: "
+            f"{', '.join(available_engines()) or 'none'}. "
             f"Choose one of these or 'auto', or install the library, driver or build that provides it"
         )
     if library == NATIVE:
@@ -123,8 +156,9 @@ def create_engine(name: str, model: Path, spec: ModelSpec, threads: int | None =
     return OnnxRuntimeEngine(model, spec, threads, provider=part)
 
 
-def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> str:
-    """The fastest CPU engine for this model here, from the cache or by measuring (about a second)."""
+def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None, anew: bool = False) -> str:
+    """The fastest CPU engine for this model here, from the cache or, also where it is to be found `anew`, by measuring
+    (about a second, on a busy machine some seconds)."""
     names = engines_for(spec)
     if not names:
         raise EngineError("no inference engine is installed; run: pip install openvino (or onnxruntime)")
@@ -135,21 +169,35 @@ def choose_engine(model: Path, spec: ModelSpec, threads: int | None = None) -> s
             names = installed_engines() or names
     if len(names) == 1:
         return names[0]
-    key = _cache_key(names, spec, threads)
-    remembered = _read_cache().get(key)
-    if _is_times(remembered):
-        times: dict[str, float] = remembered
-    else:
+    times = None if anew else remembered(names, spec, threads)
+    if times is None:
         times = measure_engines(names, model, spec, threads)
-        _write_cache(key, times)
+        remember(times, names, spec, threads)
+    return fastest(times)
+
+
+def fastest(times: dict[str, float]) -> str:
+    """The engine that takes the least time."""
     return min(times, key=times.__getitem__)
+
+
+def remembered(names: list[str], spec: ModelSpec, threads: int | None = None) -> dict[str, float] | None:
+    """What `measure_engines` found for these engines when it was last remembered."""
+    times = _read_cache().get(_cache_key(names, spec, threads))
+    return times if _is_times(times) else None
+
+
+def remember(times: dict[str, float], names: list[str], spec: ModelSpec, threads: int | None = None) -> bool:
+    """Note what `measure_engines` found for these engines, in place of what was; whether that could be written."""
+    return _write_cache(_cache_key(names, spec, threads), times)
 
 
 def measure_engines(
     names: list[str], model: Path, spec: ModelSpec, threads: int | None = None
 ) -> dict[str, float]:
     """Milliseconds per frame of 640x360 (RGB models: 192x112) of each engine: the least of several, taken in turns, as
-    the choice is to hold when what else runs now has ended.
+    the choice is to hold when what else runs now has ended. It takes half a second beside the loading, and longer on a
+    busy machine: until each engine has come as low as that three times, or three seconds have passed.
 
     Engines that fail on the model are left out.
 
@@ -163,7 +211,12 @@ def measure_engines(
     condition = None if spec.condition is None else np.zeros(spec.condition["size"], np.float32)
     engines: dict[str, Engine[Any]] = {}
     taken: dict[str, list[float]] = {}
-    for index in range(_WARM_UP + _MEASURED):
+    begun = 0.0
+    for index in count():
+        if index == _WARM_UP:
+            begun = time.perf_counter()
+        if index >= _WARM_UP + _MEASURED and _enough(taken, time.perf_counter() - begun):
+            break
         for name in names if index == 0 else list(engines):
             try:
                 if index == 0:
@@ -181,6 +234,14 @@ def measure_engines(
     if not taken:
         raise EngineError(f"no engine runs model {model.name!r}. " + "; ".join(failures))
     return {name: round(1000 * min(each[_WARM_UP:]), 3) for name, each in taken.items()}
+
+
+def _enough(taken: dict[str, list[float]], past_s: float) -> bool:
+    """Whether the least of each engine's times is more than luck after so many seconds: the third is hardly longer."""
+    if not taken or past_s > _LONGEST_S:
+        return True
+    lowest = [sorted(times[_WARM_UP:])[:3] for times in taken.values()]
+    return past_s > _SHORTEST_S and all(last <= _ALIKE * first for first, _, last in lowest)
 
 
 def cache_file() -> Path:
@@ -222,17 +283,17 @@ def _read_cache() -> dict[str, Any]:
     """The cache's content; empty when there is none or it is unreadable: it only saves a measurement."""
     try:
         content = json.loads(cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _write_cache(key: str, times: dict[str, float]) -> None:
+def _write_cache(key: str, times: dict[str, float]) -> bool:
     """Add one entry by replacing the file whole; a folder that cannot be written costs only the next
     start."""
     path = cache_file()
     content = json.dumps(_read_cache() | {key: times}, indent=1)
-    with contextlib.suppress(OSError):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="engines-", suffix=".json")
         try:
@@ -241,3 +302,7 @@ def _write_cache(key: str, times: dict[str, float]) -> None:
             Path(temporary).replace(path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError:
+        return False
+    return True

@@ -107,7 +107,7 @@ def stream(clip: Clip, method: Method, runner: Runner) -> Iterator[Frame]:
 
 def measure_clip(file: File, preset: Preset, runner: Runner) -> Record:
     """The record of one clip: `scores` by method and measure, means over judged frames, and each judged frame's
-    `psnr_y` and `ssim_y` in `frames`."""
+    `psnr_y` and `ssim_y` in `frames`; `failed`, why a method has no scores or no VMAF."""
     clip = load_clip(file, preset, runner)
     judged = range(clip.settle, len(clip.pristine))
     lumas = [clip.pristine[index].luma for index in judged]
@@ -145,11 +145,16 @@ def measure_clip(file: File, preset: Preset, runner: Runner) -> Record:
                     "flicker_moving": total.along_motion,
                 }
             )
-            if runner.plan.vmaf:
-                scores[method.name] |= known({"vmaf": vmaf(kept, [clip.pristine[index] for index in judged])})
             frames[method.name] = values
         except KeenframeError as error:
             failed[method.name] = str(error)
+            continue
+        if runner.plan.vmaf:
+            try:
+                scores[method.name] |= known({"vmaf": vmaf(kept, [clip.pristine[index] for index in judged])})
+            except KeenframeError as error:
+                # Under a name of its own: the method has everything else.
+                failed[f"{method.name}, VMAF"] = str(error)
     return {
         "kind": "clip",
         "size": [clip.pristine[0].width, clip.pristine[0].height],

@@ -95,7 +95,9 @@ def evaluate(
             run.add(record)
             done += 1
             told(done, len(items))
-        records = [*run.records(items), *unreadable]
+        # What cannot be read now counts as that, whatever an earlier time found in it.
+        gone = {(record["preset"], record["name"]) for record in unreadable}
+        records = [*run.records(item for item in items if item not in gone), *unreadable]
     finally:
         run.close()
     whole = summary(arguments, run.about, records, problems)

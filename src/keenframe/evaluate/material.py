@@ -16,9 +16,11 @@ from PIL import Image
 
 from keenframe.errors import InputError
 from keenframe.evaluate.judge import check_size
-from keenframe.frame import Frame
+from keenframe.frame import AV_OF_RANGE, Frame
+from keenframe.media.conform import conformed
 from keenframe.media.encoders import DEFAULT_CODEC
-from keenframe.media.images import FORMAT_OF_SUFFIX
+from keenframe.media.files import files_below
+from keenframe.media.images import FORMAT_OF_SUFFIX, upright
 from keenframe.media.pictures import read_picture
 from keenframe.media.source import Source
 from keenframe.metrics import luma
@@ -65,16 +67,21 @@ def find_files(
     degraded: a folder with the same names, whatever their suffixes; what has no twin there is left out and told.
     limit: that many of every category. InputError for a missing folder and for one without any material.
     """
-    found = _below(folder)
+    found, problems = _below(folder)
     if not found:
+        if problems:
+            raise InputError(problems[0])
         raise InputError(
             f"'{folder}' holds no pictures and no clips; expected files with "
             f"{' '.join(sorted(PICTURES | CLIPS))}"
         )
     twins: dict[str, list[Path]] = {}
-    for name, path in _below(degraded).items() if degraded is not None else ():
-        twins.setdefault(_stem(name), []).append(path)
-    files, problems = [], []
+    if degraded is not None:
+        below, unread = _below(degraded)
+        problems += unread
+        for name, path in below.items():
+            twins.setdefault(_stem(name), []).append(path)
+    files = []
     counts: Counter[str] = Counter()
     for name, path in found.items():
         category = name.split("/")[0] if "/" in name else TOP
@@ -95,18 +102,19 @@ def find_files(
     return files, problems
 
 
-def _below(folder: Path) -> dict[str, Path]:
-    """Pictures and clips by their names below a folder, hidden ones apart."""
+def _below(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """(pictures and clips by their names below a folder, hidden ones apart; what cannot be looked into)."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"'{folder}' {what}; expected a folder of pictures or clips")
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES | CLIPS)
+    paths, problems = files_below(folder)
     named = {
         path.relative_to(folder).as_posix(): path
         for path in paths
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in PICTURES | CLIPS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
-    return dict(sorted(named.items()))
+    return dict(sorted(named.items())), problems
 
 
 def _stem(name: str) -> str:
@@ -129,8 +137,8 @@ def _twin(name: str, clip: bool, candidates: Iterable[Path], folder: Path) -> Pa
 def read_pixels(path: Path, gray: bool = False) -> Pixels:
     """A picture as (H, W, 3) uint8 RGB, or as its luma (H, W), 16-235, with `gray`.
 
-    16-bit samples become 8-bit ones; what is transparent is laid over white. InputError for what is no picture, and
-    below 32 pixels a side.
+    It is turned upright; 16-bit samples become 8-bit ones; what is transparent is laid over white. InputError for what
+    is no picture, and below 32 pixels a side.
     """
     picture = read_picture(path)
     colour = picture.colour
@@ -141,8 +149,9 @@ def read_pixels(path: Path, gray: bool = False) -> Pixels:
         deepest = np.iinfo(picture.alpha.dtype).max
         cover = (picture.alpha.astype(np.float32) / deepest)[..., None]
         rgb = np.rint(255 + (rgb - np.float32(255)) * cover).astype(np.uint8)
+    rgb = upright(rgb, picture.orientation)
     check_size(rgb)
-    return luma(rgb) if gray else np.ascontiguousarray(rgb)
+    return luma(rgb) if gray else rgb
 
 
 def cut(pixels: Pixels, window: int | None = None) -> Pixels:
@@ -156,7 +165,8 @@ def cut(pixels: Pixels, window: int | None = None) -> Pixels:
 
 
 def read_clip(path: Path, frames: int, shrink: int = 1, gray: bool = False, multiple: int = 1) -> list[Frame]:
-    """The first `frames` frames of a clip as 8-bit I420, or gray with `gray`, in memory of their own.
+    """The first `frames` frames of a clip as 8-bit I420, or gray with `gray`, in memory of their own; of limited range,
+    whatever the clip's own is, so that code values of one clip mean those of another.
 
     shrink: sides are divided by it, with a bicubic filter; a clip that is itself compressed is then a better
     reference. multiple: sides are cut to multiples of it. InputError for what is no video, is empty, or is below 32
@@ -171,8 +181,8 @@ def read_clip(path: Path, frames: int, shrink: int = 1, gray: bool = False, mult
                 break
             if not isinstance(decoded, VideoFrame):
                 continue  # sound
-            name = decoded.format.name
-            planar = decoded if name in ("yuv420p", "yuvj420p") else decoded.reformat(format="yuv420p")
+            tags = int(decoded.colorspace), AV_OF_RANGE["limited"]
+            planar = conformed(decoded, decoded.width, decoded.height, "yuv420p", tags)
             frame = _resized(Frame.from_av(planar), shrink, multiple)
             if gray:
                 frame = Frame(

@@ -48,7 +48,8 @@ class Preset:
 
     def generator(self, seed: int, name: str) -> np.random.Generator:
         """The random numbers for a file of this name: no other file, order or worker changes them."""
-        return np.random.default_rng([seed, *name.encode(), *(self.draws_as or self.name).encode()])
+        letters = name.encode(errors="surrogatepass")  # a name need not be UTF-8
+        return np.random.default_rng([seed, *letters, *(self.draws_as or self.name).encode()])
 
 
 def known_presets() -> dict[str, Preset]:

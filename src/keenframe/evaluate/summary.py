@@ -27,12 +27,18 @@ def summarise(records: Sequence[Record]) -> Results:
     results: Results = {}
     for preset in dict.fromkeys(record["preset"] for record in measured):
         own = [record for record in measured if record["preset"] == preset]
-        categories = [ALL, *sorted({record["category"] for record in own})]
+        categories = [ALL, *sorted({_category(record) for record in own})]
         results[preset] = {
-            category: _by_method([r for r in own if category in (ALL, r["category"])])
+            category: _by_method([r for r in own if category in (ALL, _category(r))])
             for category in categories
         }
     return results
+
+
+def _category(record: Record) -> str:
+    """A record's category. One called as the whole keeps its slash, which no folder's name has."""
+    category: str = record["category"]
+    return f"{category}/" if category == ALL else category
 
 
 def _by_method(records: Sequence[Record]) -> dict[str, Values]:
@@ -67,10 +73,10 @@ def _together(records: Sequence[Record], method: str) -> Values:
 
 
 def _singles(record: Record, method: str, name: str) -> list[float]:
-    """A clip's values frame by frame, a picture's own."""
-    if "frames" in record:
-        return list(record["frames"][method][name])
-    return [record["scores"][method][name]]
+    """A clip's values frame by frame, a picture's own; so a clip's whose frames are not there, as earlier versions left
+    them where VMAF had failed."""
+    frames = record.get("frames", {})
+    return list(frames[method][name]) if method in frames else [record["scores"][method][name]]
 
 
 def gain(record: Record, method: str, name: str = "psnr_y") -> float:
@@ -103,7 +109,7 @@ def items_csv(records: Sequence[Record]) -> str:
                 f"{scores[name]:.{MEASURES[name].decimals + 1}f}" if name in scores else ""
                 for name in columns
             ]
-            writer.writerow([record["preset"], record["category"], record["name"], method, *cells])
+            writer.writerow([record["preset"], _category(record), record["name"], method, *cells])
     return text.getvalue()
 
 

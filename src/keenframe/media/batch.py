@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from keenframe.errors import InputError
+from keenframe.media.files import files_below
 from keenframe.media.images import FORMAT_OF_SUFFIX
 
 Job = tuple[Path, Path]
@@ -17,7 +18,7 @@ def plan(inputs: list[Path], output: Path) -> tuple[list[Job], list[str]]:
     output: the target file when there is one input file and `output` has a suffix and is no folder;
     otherwise a folder. A file in a folder that is no image by its suffix is passed over; so is what lies
     under `output` when that is itself in the folder. A second file for one target is a failure: the first
-    keeps the name. InputError when `output` names a file for several inputs.
+    keeps the name, and so is a folder that cannot be read. InputError when `output` names a file for several inputs.
     """
     single = len(inputs) == 1 and not inputs[0].is_dir()
     names_file = bool(output.suffix) and not output.is_dir()
@@ -52,15 +53,16 @@ def _pairs(inputs: list[Path], output: Path, failed: list[str]) -> list[Job]:
             pairs.append((path, output / path.name))
             continue
         inside = output.resolve().is_relative_to(path.resolve()) and output.resolve() != path.resolve()
+        below, problems = files_below(path)
+        failed += problems
         found = [
             file
-            for file in sorted(path.rglob("*"))
+            for file in below
             if file.suffix.lower() in FORMAT_OF_SUFFIX
-            and file.is_file()
             and not file.name.startswith(".")
             and not (inside and file.resolve().is_relative_to(output.resolve()))
         ]
-        if not found:
+        if not found and not problems:
             known = " ".join(FORMAT_OF_SUFFIX)
             failed.append(f"'{path}' holds no images; expected files with {known}")
         pairs += [(file, output / file.relative_to(path)) for file in found]

@@ -12,7 +12,7 @@ from keenframe.frame import Frame
 from keenframe.pixels import LAYOUTS
 
 _LINE_PER_WIDTH = 640
-_GAP = 4
+GAP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +67,5 @@ def split_view(before: Frame, after: Frame, split: Split = _UPRIGHT) -> Frame:
 
 def side_by_side(before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
     """(H, 2W + 4, ...) array: `before`, a white bar, `after`; both of one shape and dtype."""
-    bar = np.full((after.shape[0], _GAP, *after.shape[2:]), np.iinfo(after.dtype).max, after.dtype)
+    bar = np.full((after.shape[0], GAP, *after.shape[2:]), np.iinfo(after.dtype).max, after.dtype)
     return np.concatenate([before, bar, after], axis=1)

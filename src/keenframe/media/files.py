@@ -27,6 +27,26 @@ def check_input(path: Path) -> None:
         raise InputError(f"'{path}' is empty (0 bytes)")
 
 
+def files_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """(all files below a folder, sorted; a line for each that cannot be looked at, and each folder). Links to folders
+    are not followed."""
+    problems: list[str] = []
+
+    def note(error: OSError) -> None:
+        problems.append(f"the folder '{error.filename}' cannot be read: {reason(error)}")
+
+    files = []
+    for where, _, names in os.walk(folder, onerror=note):
+        for name in names:
+            path = Path(where, name)
+            try:
+                if path.is_file():
+                    files.append(path)
+            except OSError as error:
+                problems.append(f"'{path}' cannot be read: {reason(error)}")
+    return sorted(files), problems
+
+
 def same_file(first: Path, second: Path) -> bool:
     """Whether both paths exist and lead to one file, through links too."""
     return first.exists() and second.exists() and first.samefile(second)
@@ -77,9 +97,12 @@ def _behind_link(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str, overwrite: bool = True) -> None:
-    """Write a text file in UTF-8, whole or not at all. OutputError as `whole_file`."""
+    """Write a text file in UTF-8, whole or not at all. OutputError as `whole_file`.
+
+    A file's name need not be UTF-8; what of it has no character is written as \\udcXX, which JSON reads back.
+    """
     with whole_file(path, overwrite) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def words(error: OSError) -> str:

@@ -5,6 +5,9 @@ Pixels are sharpened as stored: an EXIF orientation stays a tag, so the result l
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from keenframe.errors import OutputError
-from keenframe.media.compare import side_by_side
+from keenframe.errors import KeenframeError, OutputError
+from keenframe.media.compare import GAP, side_by_side
 from keenframe.media.files import same_file, whole_file
 from keenframe.media.pictures import Picture, Pixels, read_picture, write_picture
 
@@ -31,6 +34,8 @@ FORMAT_OF_SUFFIX = {
     ".bmp": "BMP",
 }
 _KEEPS_ALPHA = {"PNG", "WEBP", "TIFF"}
+# Pixels a side at most, where a picture of ours can have more.
+_SIDE_MAX = {"WEBP": 16383, "JPEG": 65500}
 
 
 def sharpen_image(
@@ -59,10 +64,12 @@ def sharpen_image(
     with whole_file(target, overwrite) as part:
         before = read_picture(source)
         _check_fit(before, format, target)
+        _check_size(_size(before, sharpener.scale, compare), format, target)
         colour = sharpener.sharpen(np.ascontiguousarray(before.colour), strength=strength, still=True)
         alpha = before.alpha if before.alpha is None else resized_like(before.alpha, colour)
         after = replace(before, colour=colour, alpha=alpha)
-        write_picture(part, _compared(before, after) if compare else after, format)
+        with _clear_errors(target, format):
+            write_picture(part, _compared(before, after) if compare else after, format)
     return before.losses
 
 
@@ -74,6 +81,38 @@ def _check_fit(picture: Picture, format: str, target: Path) -> None:
         format == "PNG" or (format == "TIFF" and picture.colour.ndim == 2 and picture.alpha is None)
     ):
         raise OutputError(f"'{target}': {format} cannot hold this 16-bit picture; choose .png")
+
+
+def _size(picture: Picture, scale: int, compare: bool) -> tuple[int, int]:
+    """Width and height of the result."""
+    height, width = (side * scale for side in picture.colour.shape[:2])
+    if not compare:
+        return width, height
+    width, height = (height, width) if picture.orientation >= 5 else (width, height)
+    return 2 * width + GAP, height
+
+
+def _check_size(size: tuple[int, int], format: str, target: Path) -> None:
+    most = _SIDE_MAX.get(format)
+    if most is not None and max(size) > most:
+        raise OutputError(
+            f"'{target}' would be {size[0]}x{size[1]}; {format} holds {most} pixels a side at most; choose .png"
+        )
+
+
+@contextmanager
+def _clear_errors(target: Path, format: str) -> Iterator[None]:
+    """What Pillow's writers raise for descriptions that a format cannot hold, as one OutputError."""
+    try:
+        yield
+    except KeenframeError:
+        raise
+    except (ValueError, TypeError, LookupError, struct.error, SystemError) as error:
+        other = ".tiff" if format == "PNG" else ".png"
+        raise OutputError(
+            f"'{target}' could not be written: {format} cannot hold what describes the picture ({error}); "
+            f"choose {other}, or take out its EXIF or XMP block first"
+        ) from error
 
 
 def resized_like(pixels: Pixels, like: Pixels) -> Pixels:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import sqlite3
 import threading
@@ -76,6 +77,11 @@ class Record:
     steps: list[Step]
     answers: list[tuple[int, dict[str, Any], float]]
 
+    @property
+    def name(self) -> str:
+        """What he is called in all results, by his place in the study: the invitation cannot be told from it."""
+        return f"{'S' if self.simulated else 'R'}{self.position + 1:03d}"
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -88,17 +94,27 @@ class Counts:
 
 
 class Database:
-    """The answers of one study. Calls from several threads are safe; several processes may share the file."""
+    """The answers of one study. Calls from several threads are safe; several processes may share the file.
 
-    def __init__(self, folder: Path, study: Study) -> None:
+    reading: nothing is going to be written, so a copy of the study that may not be written will do.
+    """
+
+    def __init__(self, folder: Path, study: Study, reading: bool = False) -> None:
         self.path = folder / DATABASE_FILE
         self._study = study
         self._lock = threading.Lock()
+        frozen = reading and not _may_be_written(self.path)
         with self._clear_errors():
             self._connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000
+                _reading_address(self.path) if frozen else self.path,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=_BUSY_MS / 1000,
+                uri=frozen,
             )
-            self._set_up()
+            if not frozen or not self.path.exists():
+                self._set_up()
+            self._check_study()
 
     def _set_up(self) -> None:
         connection, study = self._connection, self._study
@@ -110,13 +126,15 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
-        known = connection.execute("SELECT id FROM study").fetchone()
-        if known is None:
+        if connection.execute("SELECT id FROM study").fetchone() is None:
             connection.execute("INSERT INTO study VALUES (?)", (study.id,))
         connection.execute("COMMIT")
-        if known is not None and known[0] != study.id:
+
+    def _check_study(self) -> None:
+        (known,) = self._connection.execute("SELECT id FROM study").fetchone()
+        if known != self._study.id:
             raise InputError(
-                f"'{self.path}' holds the answers of another study ({known[0]}); this one is {study.id}: "
+                f"'{self.path}' holds the answers of another study ({known}); this one is {self._study.id}: "
                 "put study.json and answers back together"
             )
 
@@ -238,10 +256,12 @@ class Database:
         return Counts(invited, len(rows), finished, sum(done for _, done in rows))
 
     def records(self) -> list[Record]:
-        """Everyone who started, in the order of invitation."""
+        """Everyone who started, in the order of the start; people first. That of the invitations would tell whose
+        they were."""
         with self._lock, self._clear_errors():
             raters = self._connection.execute(
-                "SELECT id, simulated, position, plan FROM raters WHERE plan IS NOT NULL ORDER BY id"
+                "SELECT id, simulated, position, plan FROM raters WHERE plan IS NOT NULL "
+                "ORDER BY simulated, position"
             ).fetchall()
             answers: dict[int, list[tuple[int, dict[str, Any], float]]] = {row[0]: [] for row in raters}
             for rater, step, body, after_s in self._connection.execute(
@@ -250,6 +270,22 @@ class Database:
                 if rater in answers:
                     answers[rater].append((step, json.loads(body), after_s))
         return [Record(row[0], bool(row[1]), row[2], json.loads(row[3]), answers[row[0]]) for row in raters]
+
+
+def _may_be_written(path: Path) -> bool:
+    """Whether SQLite may change the file and put its log beside it."""
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def _reading_address(path: Path) -> str:
+    """For SQLite, of a file that may not be written; in memory where nobody has been invited yet."""
+    if not path.exists():
+        return ":memory:"
+    path = path.resolve()  # beside the file itself are those that belong to it
+    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    # Without a log the file has everything, and must be read as one that nobody changes: SQLite would make a log.
+    whole = not log.exists() or (log.stat().st_size == 0 and not index.exists())
+    return f"{path.as_uri()}?mode=ro" + ("&immutable=1" if whole else "")
 
 
 def _hash(text: str) -> bytes:

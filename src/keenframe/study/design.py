@@ -21,6 +21,9 @@ INPUT = "input"
 # in large letters what to answer.
 RUINED = "ruined"
 INSTRUCTION = "instruction"
+# The whole study, where results are by category; `category_of` sees to it that no category is called so.
+ALL = "all"
+TOP = "top level"
 
 Method = Literal["acr", "ccr"]
 # Absolute category rating (P.910 of 10/2023, 8.1) and comparison category rating (8.3); docs/study.md says what of
@@ -38,6 +41,14 @@ CCR_GRADES = {
 GRADES: dict[Method, dict[int, str]] = {"acr": ACR_GRADES, "ccr": CCR_GRADES}
 
 T = TypeVar("T")
+
+
+def category_of(file: str) -> str:
+    """The first folder in a file's name. One called as the whole study keeps its slash, which no folder's name has."""
+    folder, slash, _ = file.partition("/")
+    if not slash:
+        return TOP
+    return f"{folder}/" if folder == ALL else folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +228,11 @@ def _study_of(document: dict[str, Any]) -> Study:
     for item in values["stimuli"]:
         instructs = item["instructs"]
         stimuli.append(Stimulus(**{**item, "instructs": tuple(instructs) if instructs else None}))
+    sources = []
+    for item in values["sources"]:
+        # Earlier versions called the files at top level, and those of a folder of that name, as the whole is called.
+        category = category_of(item["file"]) if item["category"] == ALL else item["category"]
+        sources.append(Source(**{**item, "category": category}))
     questions = tuple(Question(**{**item, "choices": tuple(item["choices"])}) for item in values["questions"])
     return Study(
         **{
@@ -225,7 +241,7 @@ def _study_of(document: dict[str, Any]) -> Study:
             "methods": tuple(values["methods"]),
             "conditions": all_of(Condition, "conditions"),
             "pairs": tuple((first, second) for first, second in values["pairs"]),
-            "sources": all_of(Source, "sources"),
+            "sources": tuple(sources),
             "stimuli": tuple(stimuli),
             "sheets": all_of(Sheet, "sheets"),
             "questions": questions,

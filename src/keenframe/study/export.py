@@ -16,10 +16,10 @@ from keenframe.study.tables import Row, csv_text, json_text, write_files
 def export(folder: Path, target: Path, overwrite: bool) -> tuple[int, int]:
     """Write answers.csv, answers.json and design.json into `target`; returns raters and answers.
 
-    Raters are numbered anew, by their place in the study, so that nothing leads back to an invitation.
+    Raters go by their place in the study, so that nothing leads back to an invitation.
     """
     study = read_study(folder)
-    database = Database(folder, study)
+    database = Database(folder, study, reading=True)
     try:
         records = database.records()
     finally:
@@ -38,14 +38,9 @@ def export(folder: Path, target: Path, overwrite: bool) -> tuple[int, int]:
     return len(records), len(rows)
 
 
-def _name(record: Record) -> str:
-    """S: simulated."""
-    return f"{'S' if record.simulated else 'R'}{record.position + 1:03d}"
-
-
 def _session(record: Record) -> dict[str, Any]:
     return {
-        "rater": _name(record),
+        "rater": record.name,
         "simulated": record.simulated,
         "finished": len(record.answers) == len(record.steps),
         "steps": record.steps,
@@ -60,7 +55,7 @@ def _rows(study: Study, record: Record) -> list[Row]:
         value = body["value"]
         rows.append(
             {
-                "rater": _name(record),
+                "rater": record.name,
                 "simulated": int(record.simulated),
                 "step": number,
                 "kind": step["kind"],

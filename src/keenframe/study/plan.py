@@ -3,7 +3,10 @@
 Sources move past raters in a window, so that each is rated about equally often. A rater sees the window once
 per round; in a round every source has one condition, and from round to round and from rater to rater the
 conditions move on as in a Latin square. So each condition is met early and late, after every other, equally
-often. Pairs are treated the same way, and their order is swapped with each step.
+often. Pairs are treated the same way. Which of a pair comes first is drawn, for half of a rater's sources one and for
+half the other; who has the same window next gets it the other way round.
+
+A rater's plan is stored when he starts: another rule later on changes only the plans of those who start then.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from math import gcd
 from typing import Literal, NotRequired, TypedDict, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keenframe.study.design import INPUT, REFERENCE, RUINED, Method, Source, Stimulus, Study
 
@@ -27,6 +31,8 @@ TURNS: tuple[Turn, ...] = ("up", "right", "down", "left")
 STROKES = (6, 4, 3, 2, 1)
 # Repeats come in the last third of a list, of items from its first half.
 _FIRST_HALF, _LAST_THIRD = 1 / 2, 2 / 3
+
+_ORDERS = 0x0D
 
 T = TypeVar("T")
 
@@ -99,13 +105,19 @@ def _training(study: Study, method: Method) -> list[Step]:
 
 
 def _window(study: Study, position: int) -> tuple[list[tuple[int, Source]], int]:
-    """The sources of a rater with their numbers, and how often the window has gone round before."""
+    """The sources of a rater with their numbers, and how often this window has been there before."""
     sources = study.rated
     count = min(study.per_rater, len(sources))
     start = position * count
-    laps = position // (len(sources) // gcd(len(sources), count))
+    laps = position // _windows(study)
     numbers = [(start + index) % len(sources) for index in range(count)]
     return [(number, sources[number]) for number in numbers], laps
+
+
+def _windows(study: Study) -> int:
+    """How many windows there are before they come again."""
+    count = len(study.rated)
+    return count // gcd(count, min(study.per_rater, count))
 
 
 def _rounds(
@@ -137,10 +149,25 @@ def _acr(study: Study, position: int, random: np.random.Generator) -> list[Step]
 
 def _ccr(study: Study, position: int, random: np.random.Generator) -> list[Step]:
     window, laps = _window(study, position)
-    steps = []
-    for number, source, pair, index in _rounds(window, study.pairs, laps, random):
-        steps.append(_pair_step(study, source.id, pair, bool((number + index + laps) % 2), "rated"))
-    return steps
+    swapped = _orders(study, position)
+    places = {number: place for place, (number, _) in enumerate(window)}
+    return [
+        _pair_step(study, source.id, pair, bool(swapped[index, places[number]]), "rated")
+        for number, source, pair, index in _rounds(window, study.pairs, laps, random)
+    ]
+
+
+def _orders(study: Study, position: int) -> NDArray[np.bool_]:
+    """(pairs, sources of the window) whether b is shown first: of each pair for half of the sources.
+
+    Drawn, so that no order can be guessed from others; the same for two laps, and turned round in the second.
+    """
+    laps, place = divmod(position, _windows(study))
+    # A last word that is not 0: to numpy [1, 2] and [1, 2, 0] are one seed, and the first is the session's own.
+    random = np.random.default_rng([study.seed, place, laps // 2, _ORDERS])
+    halves = np.add.outer(np.arange(len(study.pairs)), np.arange(min(study.per_rater, len(study.rated)))) % 2
+    swapped: NDArray[np.bool_] = random.permuted(halves, axis=1) != laps % 2
+    return swapped
 
 
 def _pair_step(study: Study, source: str, pair: tuple[str, str], swapped: bool, role: Role) -> Step:

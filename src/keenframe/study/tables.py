@@ -16,9 +16,12 @@ from keenframe.media.files import reason, write_text
 Row = dict[str, Any]
 
 
-def write_files(folder: Path, files: dict[str, str], overwrite: bool) -> None:
+def write_files(folder: Path, files: dict[str, str], overwrite: bool, names: Sequence[str] = ()) -> None:
     """Write texts under their names into `folder`, which is made. OutputError before anything is written when
-    one of them exists and `overwrite` is not set."""
+    one of them exists and `overwrite` is not set.
+
+    names: all that such a set of files may hold; those of an earlier one that this one lacks go with `overwrite`.
+    """
     taken = [name for name in files if (folder / name).exists()]
     if taken and not overwrite:
         raise OutputError(f"'{folder / taken[0]}' exists already — choose another folder or pass --overwrite")
@@ -26,6 +29,11 @@ def write_files(folder: Path, files: dict[str, str], overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"'{folder}' could not be made: {reason(error)}") from error
+    for stale in (folder / name for name in names if overwrite and name not in files):
+        try:
+            stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"'{stale}' could not be removed: {reason(error)}") from error
     for name, text in files.items():
         write_text(folder / name, text, overwrite)
 

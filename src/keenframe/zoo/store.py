@@ -41,7 +41,8 @@ def find_model(name_or_path: str | Path, prefer_int8: bool = False) -> Path:
     name = name_or_path
     candidates = [name]
     if name.endswith(_FLOAT):
-        candidates = [name.removesuffix(_FLOAT)]
+        plain = name.removesuffix(_FLOAT)
+        candidates = [] if plain.endswith(_INT8) else [plain]
     elif not name.endswith(_INT8):
         candidates = [name + _INT8, name] if prefer_int8 else [name, name + _INT8]
     for candidate in candidates:

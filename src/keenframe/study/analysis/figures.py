@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from keenframe.study.analysis.scores import ALL, Preference, Score
+from keenframe.study.analysis.scores import Preference, Score
 from keenframe.study.analysis.statistics import Estimate
-from keenframe.study.design import ACR_GRADES, REFERENCE
+from keenframe.study.design import ACR_GRADES, ALL, REFERENCE
 
 # Told apart by most eyes, in gray print too; the reference is always gray.
 _COLOURS = ("#3b6ea5", "#d08a2e", "#4a8f6c", "#a64b6a", "#6b5ca5", "#8a7f3d", "#4b9fb0", "#b35c44")

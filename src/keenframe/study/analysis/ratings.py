@@ -21,7 +21,6 @@ class Rating:
     for a rated pair how much better a is than b, whatever the order. ms: from first sight to confirmation.
     least_ms: what looking took at least. given: the grade as it was given, the second against the first."""
 
-    rater: int
     step: int
     method: Method
     role: Role
@@ -38,9 +37,9 @@ class Rating:
 
 @dataclass(slots=True)
 class Rater:
-    """One person, or one program that says so. planned: ratings that count in his session."""
+    """One person, or one program that says so. name: as in exports. planned: ratings that count in his session."""
 
-    id: int
+    name: str
     simulated: bool
     planned: int
     finished: bool
@@ -66,12 +65,12 @@ def raters_of(study: Study, records: Iterable[Record]) -> list[Rater]:
 
 def _rater(study: Study, record: Record) -> Rater:
     planned = sum(step["role"] == "rated" for step in record.steps)
-    rater = Rater(record.rater, record.simulated, planned, len(record.answers) == len(record.steps))
+    rater = Rater(record.name, record.simulated, planned, len(record.answers) == len(record.steps))
     for number, body, _ in record.answers:
         step = record.steps[number]
         kind = step["kind"]
         if kind in ("acr", "ccr"):
-            rater.ratings.append(_rating(study, record.rater, number, step, body))
+            rater.ratings.append(_rating(study, number, step, body))
         elif kind == "about":
             rater.about = body["value"]
         elif kind == "screen":
@@ -87,7 +86,7 @@ def _rater(study: Study, record: Record) -> Rater:
     return rater
 
 
-def _rating(study: Study, rater: int, number: int, step: Step, body: dict[str, Any]) -> Rating:
+def _rating(study: Study, number: int, step: Step, body: dict[str, Any]) -> Rating:
     method: Method = "acr" if step["kind"] == "acr" else "ccr"
     items = [study.stimulus(id) for id in step["items"]]
     given = int(body["value"])
@@ -100,7 +99,6 @@ def _rating(study: Study, rater: int, number: int, step: Step, body: dict[str, A
     least = sum(max(_LOOK_MS, round(1000 * item.seconds)) for item in items) + _GAP_MS * (len(items) - 1)
     expects = step.get("expects")
     return Rating(
-        rater,
         number,
         method,
         step["role"],

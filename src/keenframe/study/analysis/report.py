@@ -9,9 +9,9 @@ from html import escape
 from keenframe.study.analysis import figures, words
 from keenframe.study.analysis.figures import interval_text
 from keenframe.study.analysis.robust import Screening
-from keenframe.study.analysis.scores import ALL, Scores
+from keenframe.study.analysis.scores import Scores
 from keenframe.study.analysis.screening import RULES, Verdict
-from keenframe.study.design import REFERENCE, Study
+from keenframe.study.design import ALL, REFERENCE, Study
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -63,7 +63,7 @@ def report(
         _findings(scores, kept, simulated),
         _acr(scores, simulated),
         _ccr(scores, simulated),
-        _screening(verdicts, simulated, left_out),
+        _screening(verdicts, left_out),
         _screenings(screenings),
         _design(study),
         "<h2>What this cannot tell</h2>",
@@ -183,7 +183,7 @@ def _ccr(scores: Scores, simulated: bool) -> str:
     )
 
 
-def _screening(verdicts: Sequence[Verdict], simulated: bool, left_out: int) -> str:
+def _screening(verdicts: Sequence[Verdict], left_out: int) -> str:
     kept = sum(verdict.kept for verdict in verdicts)
     finished = sum(verdict.rater.finished for verdict in verdicts)
     reasons = Counter(reason for verdict in verdicts for reason in verdict.reasons)
@@ -205,7 +205,7 @@ def _screening(verdicts: Sequence[Verdict], simulated: bool, left_out: int) -> s
         rated = [rating for rating in rater.ratings if rating.role == "rated"]
         rows.append(
             [
-                f"{'S' if simulated else 'R'}{rater.id}",
+                rater.name,
                 "counts" if verdict.kept else "out: " + ", ".join(verdict.reasons),
                 _n(f"{len(rated)}/{rater.planned}"),
                 _n(f"{verdict.traps[0]}/{verdict.traps[1]}"),

@@ -19,6 +19,13 @@ from keenframe.study.database import Database
 from keenframe.study.design import Study, read_study
 from keenframe.study.tables import Row, csv_text, json_text, write_files
 
+# All files that an analysis may write; which ones depends on the methods, the categories and who counts.
+FILES = (
+    *("report.html", "results.json"),
+    *("mos.csv", "differences.csv", "cmos.csv", "stimuli.csv", "raters.csv", "screenings.csv"),
+    *("mos.svg", "categories.svg", "cmos.svg"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
@@ -45,7 +52,7 @@ def analyse(folder: Path, simulated: bool = False) -> Analysis:
     when there is nobody else.
     """
     study = read_study(folder)
-    database = Database(folder, study)
+    database = Database(folder, study, reading=True)
     try:
         everyone = raters_of(study, database.records())
     finally:
@@ -71,7 +78,10 @@ def analyse(folder: Path, simulated: bool = False) -> Analysis:
 
 
 def write_analysis(folder: Path, analysis: Analysis, overwrite: bool) -> list[str]:
-    """Write the report, its tables and figures into `folder`. Returns the names written."""
+    """Write the report, its tables and figures into `folder`. Returns the names written.
+
+    overwrite: in place of an earlier analysis, of which nothing stays; other files there do.
+    """
     scores, simulated = analysis.scores, analysis.simulated
     html = report(
         analysis.study, analysis.verdicts, scores, simulated, analysis.left_out, analysis.screenings
@@ -87,7 +97,7 @@ def write_analysis(folder: Path, analysis: Analysis, overwrite: bool) -> list[st
         files["categories.svg"] = figures.category_figure(scores.mos, simulated)
     if scores.cmos:
         files["cmos.svg"] = figures.cmos_figure(scores.cmos, simulated)
-    write_files(folder, files, overwrite)
+    write_files(folder, files, overwrite, FILES)
     return list(files)
 
 
@@ -192,7 +202,7 @@ def _pair(name: str, bounds: tuple[float, float] | None) -> Row:
 def _verdict_rows(verdicts: Sequence[Verdict]) -> list[Row]:
     return [
         {
-            "rater": verdict.rater.id,
+            "rater": verdict.rater.name,
             "kept": int(verdict.kept),
             "reasons": " ".join(verdict.reasons),
             "finished": int(verdict.rater.finished),

@@ -21,9 +21,7 @@ from keenframe.study.analysis.statistics import (
     row_means,
     sign_flip_p,
 )
-from keenframe.study.design import REFERENCE, Method, Study
-
-ALL = "all"
+from keenframe.study.design import ALL, REFERENCE, Method, Study
 
 
 @dataclass(frozen=True, slots=True)

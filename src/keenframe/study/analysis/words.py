@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keenframe.study.analysis.scores import ALL, Scores
-from keenframe.study.design import Study
+from keenframe.study.analysis.scores import Scores
+from keenframe.study.design import ALL, Study
 
 # P.913's advice: 24 people in a controlled room, 35 in a public or unknown one. Below 15 BT.500-15 (2.5.1) calls a
 # test informal. The least is ours.

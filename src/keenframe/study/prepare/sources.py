@@ -18,11 +18,11 @@ from keenframe.media.encoders import DEFAULT_CODEC
 from keenframe.media.images import FORMAT_OF_SUFFIX, upright
 from keenframe.media.pictures import read_picture
 from keenframe.media.source import Source as VideoFile
+from keenframe.study.design import category_of
 
 SIDE_MIN = 96
 # Half the size of a source must still be even, for codecs.
 _MULTIPLE = 4
-_ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,8 @@ def find_files(folder: Path) -> list[Found]:
     for path in sorted(folder.rglob("*")):
         if not is_media(path) or not path.is_file() or path.name.startswith("."):
             continue
-        name = path.relative_to(folder)
-        category = name.parts[0] if len(name.parts) > 1 else _ALL
-        moving = path.suffix.lower() in DEFAULT_CODEC
-        found.append(Found(path, name.as_posix(), category, moving))
+        name = path.relative_to(folder).as_posix()
+        found.append(Found(path, name, category_of(name), path.suffix.lower() in DEFAULT_CODEC))
     if not found:
         known = " ".join([*FORMAT_OF_SUFFIX, *DEFAULT_CODEC])
         raise InputError(f"'{folder}' holds no pictures or clips; expected files with {known}")
