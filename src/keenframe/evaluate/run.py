@@ -67,7 +67,11 @@ class Run:
         """Whether this item is done, with the very content that it has now and without a failure: those are tried anew,
         for what was wrong may be mended."""
         record = self._records.get((preset, name))
-        return record is not None and record["digest"] == digest and not record.keys() & {"error", "failed"}
+        return (
+            record is not None
+            and record["digest"] == digest
+            and not (record.get("error") or record.get("failed"))
+        )
 
     def add(self, record: Record) -> None:
         """Write one item's record; it is on the disk when this returns."""
