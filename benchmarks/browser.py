@@ -6,8 +6,9 @@ python benchmarks/browser.py call CLIP...               # a WebRTC call to itsel
 
 `--json FILE` keeps the numbers. Chromium and the `test` extra are needed; onnxruntime-web is measured where
 `npm install` ran in web/; it runs all experts of keen for every frame, keenframe's own engine the one that is needed.
-A clip is itself compressed: `call` therefore halves clips and shows four at once as one 640x360 picture ("gallery"), or
-takes a 640x360 window of each as it is ("window"), whose own damage then counts as pristine.
+A clip is itself compressed: `call` therefore halves clips and shows each with its mirror images ("halved"), as
+`benchmarks/relay.py` does, or four at once ("gallery") as one 640x360 picture; or it takes a 640x360 window of each as
+it is ("window"), whose own damage then counts as pristine.
 """
 
 from __future__ import annotations
@@ -139,9 +140,19 @@ def window(planes: list[Plane]) -> list[Plane]:
     return [np.ascontiguousarray(plane[top : top + HEIGHT, left : left + WIDTH]) for plane in planes]
 
 
+def half(planes: list[Plane]) -> list[Plane]:
+    """The windows at half their size."""
+    return [np.asarray(Image.fromarray(plane).reduce(2)) for plane in window(planes)]
+
+
+def mirrored(planes: list[Plane]) -> list[Plane]:
+    """A halved clip and its mirror images as one picture."""
+    return [np.pad(plane, ((0, HEIGHT // 2), (0, WIDTH // 2)), "symmetric") for plane in half(planes)]
+
+
 def gallery(clips: list[list[Plane]]) -> list[Plane]:
     """Four clips, each halved, as one picture."""
-    halves = [[np.asarray(Image.fromarray(plane).reduce(2)) for plane in window(planes)] for planes in clips]
+    halves = [half(planes) for planes in clips]
     rows = min(map(len, halves))
     return [
         np.vstack([np.hstack([halves[2 * row + column][index] for column in range(2)]) for row in range(2)])
@@ -154,6 +165,7 @@ def call(page: Page, address: str, options: argparse.Namespace) -> list[dict[str
     read = {path.stem: read_clip(path) for path in options.clip}
     names = list(read)
     scenes = {f"window {name}": window(planes) for name, planes in read.items()}
+    scenes |= {f"halved {name}": mirrored(planes) for name, planes in read.items()}
     for first in range(0, len(names) - 3, 4):
         four = names[first : first + 4]
         scenes[f"gallery {'+'.join(four)}"] = gallery([read[name] for name in four])
