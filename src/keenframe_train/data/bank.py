@@ -31,6 +31,7 @@ from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.data.presets import Mix
+from keenframe_train.data.scenes import scene
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
 from keenframe_train.files import replacing
@@ -81,6 +82,8 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     name, (_, degradation) = list(job.mix.shares.items())[kind]
     if camera is not None and name in filmed:
         window = camera(window, rng)
+    if name in job.mix.drawn:
+        window = scene(window, rng)
     return degradation(window, rng), window, kind
 
 
@@ -182,6 +185,8 @@ def build_bank(
         "mix": _short(repr(replace(mix, validation=()))),
         "pictures": _listing(files),
     }
+    if mix.drawn:
+        description["drawn"] = list(mix.drawn)
     if color == "rgb":  # the first banks, all luma, say nothing
         description["color"] = color
     folder.mkdir(parents=True, exist_ok=True)
