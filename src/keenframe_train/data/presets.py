@@ -137,21 +137,26 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
         "keen": Mix(
             MappingProxyType(
                 {
-                    "clean": (0.04, d.Identity()),
-                    "r1": (0.12, _WIDE_R1),
-                    "r2": (0.18, _WIDE_R2),
+                    "clean": (0.03, d.Identity()),
+                    "r1": (0.14, _WIDE_R1),
+                    "r2": (0.16, _WIDE_R2),
                     "r3": (0.10, _WIDE_R3),
                     "r4": (0.04, d.R4),
-                    "call-small": (0.20, _CALL_SMALL),
+                    "call-small": (0.16, _CALL_SMALL),
                     # Who learns from photographs alone sharpens a webcam's soft picture half as much again as is right.
-                    "call-webcam": (0.20, _CALL_SMALL),
-                    # There is little to win on frames of full size, so they need many to be heard at all.
-                    "call-full": (0.12, CALL_FULL),
+                    "call-webcam": (0.16, _CALL_SMALL),
+                    # The second expert's, here for what trains one network on everything.
+                    "call-full": (0.03, CALL_FULL),
+                    # Edges beside plain walls, of which photographs have few and webcams' pictures consist.
+                    "call-small-scenes": (0.12, _CALL_SMALL),
+                    "r1-scenes": (0.03, _WIDE_R1),
+                    "r2-scenes": (0.03, _WIDE_R2),
                 }
             ),
             ("r1", "r1-opencv", "r2", "r3", "call-half", "call-full", "clean"),
             camera=WEBCAM,
             filmed=("call-webcam",),
+            drawn=("call-small-scenes", "r1-scenes", "r2-scenes"),
         ),
         # A bank of its own for the expert that has little to win and meets the most noise in what it learns from.
         "keen-full": Mix(
@@ -178,14 +183,18 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     "r1": (0.06, _WIDE_R1),
                     "r2": (0.12, _WIDE_R2),
                     # The hardest to tell from compressed frames of full size: soft, noisy, blocky, and not enlarged.
-                    "r3": (0.2, _WIDE_R3),
+                    "r3": (0.16, _WIDE_R3),
                     "r4": (0.05, d.R4),
-                    "call-small": (0.26, _CALL_SMALL),
-                    "call-full": (0.26, CALL_FULL),
+                    "call-small": (0.20, _CALL_SMALL),
+                    "call-full": (0.20, CALL_FULL),
+                    # Where there is little but edges, the numbers of a frame are not those of a photograph.
+                    "call-small-scenes": (0.08, _CALL_SMALL),
+                    "call-full-scenes": (0.08, CALL_FULL),
                 }
             ),
             ("call-half", "call-full"),
             camera=SOFT_CAMERA,
+            drawn=("call-small-scenes", "call-full-scenes"),
         ),
         # The rule's second bank, without a camera and with more frames of full size than `keen` has: fitted on `keen`
         # itself it took soft HEVC frames of full size for enlarged ones (docs/log.md).
@@ -289,7 +298,8 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
 
 # How often the experts for enlarged frames are shown each kind of `keen`; `call-full` is the second experts'.
 ENLARGED_SHARES = {
-    "clean": 0.02, "r1": 0.28, "r2": 0.22, "r3": 0.11, "r4": 0.05, "call-small": 0.14, "call-webcam": 0.18,
+    "clean": 0.02, "r1": 0.24, "r2": 0.19, "r3": 0.11, "r4": 0.05, "call-small": 0.12, "call-webcam": 0.14,
+    "call-small-scenes": 0.09, "r1-scenes": 0.02, "r2-scenes": 0.02,
 }  # fmt: skip
 
 
