@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,14 @@ def test_a_chain_is_what_the_file_holds(name: str) -> None:
     path = find_model(name)
     spec = read_spec(path)
     graph = read_graph(path)
+    networks = [expert["network"]["options"] for expert in json.loads(spec.recipe)["experts"]]
     weights = 0
     for expert in range(spec.experts):
         chain = read_chain(graph, spec.output("residual", expert))
         kinds = [layer.kind for layer in chain.layers]
         assert kinds[0] is Kind.CONV3 and kinds[-1] is Kind.TAIL
-        assert (Kind.UP in kinds) == (Kind.DOWN in kinds) == (expert == spec.experts - 1)
+        deeper = networks[expert].get("trunk", 64) > 0 and networks[expert].get("stride", 2) > 1
+        assert (Kind.UP in kinds) == (Kind.DOWN in kinds) == deeper
         assert [features.channels for features in chain.features[1:]] == [
             la.outputs for la in chain.layers[:-1]
         ]
