@@ -16,10 +16,8 @@ RECIPE = Recipe(
     losses={"rmse": 0.5, "root-rmse": 0.5},
     mix="keen-full",
     bank="keen-full",
-    bank_items=16_000,
+    bank_items=14_000,
     steps=30_000,
-    optimizer="muon",
-    condition_noise=0.1,
     rate=1e-3,
     description="Takes codec damage off call frames of full size, in a third of keen's time",
 )
