@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from starlette.applications import Starlette
@@ -121,3 +125,44 @@ def test_connections_of_one_address_are_bounded(url: str) -> None:
     assert closed == 7
     for connection in held:
         connection.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("when", ["loop", "app"])
+def test_a_signal_waits_for_the_servers_end(
+    when: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that comes while asyncio's loop is being made: an exception there would leave half a loop."""
+    happened = []
+
+    class Stopped(BaseException):
+        pass
+
+    def stop(number: int, frame: object) -> None:
+        happened.append("signal")
+        raise Stopped
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if when == "app":
+            asyncio.get_running_loop().call_later(0.2, signal.raise_signal, number)
+        yield
+        happened.append("end")
+
+    def factory(config: server.uvicorn.Config) -> Callable[[], asyncio.AbstractEventLoop]:
+        def loop() -> asyncio.AbstractEventLoop:
+            if when == "loop":
+                signal.raise_signal(number)
+            return asyncio.new_event_loop()
+
+        return loop
+
+    monkeypatch.setattr(server.uvicorn.Config, "get_loop_factory", factory)
+    before = signal.signal(number, stop)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(Stopped):
+            server.run(Starlette(lifespan=lifespan), listener, 5)
+    finally:
+        signal.signal(number, before)
+    assert happened == ["end", "signal"]

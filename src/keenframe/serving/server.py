@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import socket
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import h11
@@ -33,7 +38,9 @@ def run(
     connections, per_address: at once, in all and from one address, which has no limit of its own by default.
     behind_proxy: believe a proxy on this machine about who comes.
     """
-    uvicorn.Server(config(app, connections, per_address, behind_proxy)).run(sockets=[listener])
+    server = uvicorn.Server(config(app, connections, per_address, behind_proxy))
+    with _signals_after(server):
+        server.run(sockets=[listener])
 
 
 def config(
@@ -58,6 +65,34 @@ def config(
         timeout_graceful_shutdown=_GRACE_S,
         backlog=BACKLOG,
     )
+
+
+@contextlib.contextmanager
+def _signals_after(server: uvicorn.Server) -> Iterator[None]:
+    """Signals end the server and have their usual effect when it has ended.
+
+    uvicorn does so once it runs. Before, an exception out of a handler would strike into asyncio's half-built loop,
+    whose destructor then prints a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        server.should_exit = True
+
+    known = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    handled = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in seen[:1]:
+        signal.raise_signal(number)
 
 
 def _limited_protocol(per_address: int) -> type[H11Protocol]:
