@@ -203,6 +203,11 @@ def test_a_rule_between_four_experts() -> None:
     # Of what is known to be enlarged the last one takes nothing, of what is not it takes all.
     assert router.expert(condition_of(1, 2, 3), True, enlarged=True) == 2
     assert router.expert(condition_of(1, 2, -3), True, enlarged=False) == 3
+    # And of two for frames of full size alike.
+    two_whole = Router(between(4), 4, full_size=2)
+    assert two_whole.expert(condition_of(1, 2, 3), True, enlarged=True) == 1
+    assert two_whole.expert(condition_of(3, 2, 1), True, enlarged=False) == 2
+    assert two_whole.expert(condition_of(3, 2, 1), True) == 1
     two = [0.0] * (5 * 129 + 3 * 6)
     assert [part.shape for layer in layers_of(two, 4) for part in layer] == [(5, 128), (5,), (3, 5), (3,)]
     for count in (128, 129, 3 * 129 + 1, len(two) + 1):
@@ -296,6 +301,8 @@ def test_a_stream_goes_on_after_frames_that_were_left() -> None:
 
 
 def test_descriptions_that_cannot_be() -> None:
+    with pytest.raises(ModelError, match="full_size=3 of 2 experts; expected 1 to 2"):
+        ModelSpec("x", experts=2, route=(0.0,) * 129, condition=dict(CONDITION), full_size=3)
     with pytest.raises(ModelError, match="leaves frames as they are, at scale 2 and with a route"):
         ModelSpec("x", experts=2, route=(0.0,) * 258, condition=dict(CONDITION), scale=2, leaves=True)
     with pytest.raises(ModelError, match="at scale 1 and with no route"):

@@ -69,23 +69,24 @@ class Router:
         experts: int = 2,
         inputs: int = CONDITION_SIZE,
         leaves: bool = False,
+        full_size: int = 1,
     ) -> None:
         self._layers = None if route is None else layers_of(route, experts, inputs, leaves)
-        self._last = experts - 1
+        self._enlarged = experts - full_size
         self._expert: int | None = None
 
     def expert(self, seen: NDArray[np.float32], still: bool, enlarged: bool | None = None) -> int:
         """The expert, from 0, for what the rule reads (I,) float32: of a still, or of the stream's next frame. As many
         as there are experts stands for none: the frame stays as it is.
 
-        enlarged: what is known of the frame (`Frame.enlarged`): the last expert, and none, are for frames that were
-        not, and the rule chooses among the others or among these two; None lets it choose among all.
+        enlarged: what is known of the frame (`Frame.enlarged`): the last `full_size` experts, and none, are for frames
+        that were not, and the rule chooses among the others or among these; None lets it choose among all.
         """
         if self._layers is None:
             return 0
         preferred = scores(self._layers, seen)
         if enlarged is not None:
-            preferred[slice(self._last, None) if enlarged else slice(self._last)] = -np.inf
+            preferred[slice(self._enlarged, None) if enlarged else slice(self._enlarged)] = -np.inf
         best = int(preferred.argmax())
         if still:
             return best

@@ -70,7 +70,9 @@ class Sharpener:
         self._engine = create_engine(engine, path, self.spec, threads)
         self._seen = ConditionTracker(self.spec.periodicity)
         spec = self.spec
-        self._router = Router(spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves)
+        self._router = Router(
+            spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves, spec.full_size
+        )
         self._steadier = Steadier(spec.scale, self._engine.kept_share) if spec.steady else None
         self._pool = BufferPool()
         self._scratch = Scratch()
@@ -251,7 +253,7 @@ class Sharpener:
 
     def _memory(self, expert: int) -> Memory:
         """How a stream is steadied: what comes small, or goes to an expert for what was enlarged, more than else."""
-        enlarged = self.scale > 1 or expert < self.spec.experts - 1
+        enlarged = self.scale > 1 or expert < self.spec.experts - self.spec.full_size
         return ENLARGED if enlarged else FULL_SIZE
 
     def _source(self, luma: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:

@@ -206,9 +206,9 @@ def test_experts_of_any_shape_agree(page: Page, files: Path, call: list[Plane], 
         [units, (rng.normal(size=(3, 6)).astype(np.float32), np.zeros(3, np.float32))],
     ):
         parts = [files / f"{name}.onnx" for name in ("second", "first", "second", "first")]
-        join(parts, Route(layers), files / "four.onnx", name="four")
+        join(parts, Route(layers), files / "four.onnx", full_size=2, name="four")
         export_web(files / "four.onnx", files)
-        cases = [Case(plane) for plane in call[:3]]
+        cases = [Case(plane, enlarged=known) for known in (None, True, False) for plane in call[:3]]
         agree(compare(page, files, "four", cases, onnx=files / "four.onnx"))
 
 

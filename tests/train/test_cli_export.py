@@ -90,16 +90,33 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     assert weights[0] == weights[1]
     with pytest.raises(TrainError, match="holds one network"):
         invoke("rule", "keen-x2", "--bank", "banks/tiny", "--version", "9")
-    # A model's last expert beside another first one.
+    # A model's experts for frames of full size beside another first one.
     words = ("--data", str(data), "--name", "other", "--bank", "banks/tiny", "--pairs", "6", "--no-int8")
     invoke("export", str(first), "--expert", "models/tiny.onnx", *words, "--version", "2")
     other = load_spec(Path("models/other.onnx"))
     assert other.version == "2" and other.experts == 2
     assert json.loads(other.recipe)["experts"][1] == json.loads(spec.recipe)["experts"][1]
+    # And a model's for enlarged frames before a new one and one of its own.
+    several = ("--expert", str(second), "--expert", "models/other.onnx", *words)
+    invoke("export", "models/tiny.onnx", *several, "--name", "three", "--full-size", "2")
+    three = load_spec(Path("models/three.onnx"))
+    assert (three.experts, three.full_size) == (3, 2)
+    assert [part["name"] for part in json.loads(three.recipe)["experts"]] == ["tiny"] * 3
+    graph = onnx.load("models/three.onnx").graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    name = next(name for name in stored if name.startswith("head") and name + ".1" in stored)
+    kept = {tensor.name: tensor for tensor in onnx.load("models/tiny.onnx").graph.initializer}
+    assert stored[name].raw_data == kept[name].raw_data
+    assert stored[name + ".1"].raw_data == stored[name + ".2"].raw_data == kept[name + ".1"].raw_data
+    invoke("export", str(first), "--expert", "models/three.onnx", *words, "--name", "again")
+    again = load_spec(Path("models/again.onnx"))
+    assert (again.experts, again.full_size) == (3, 2)
+    with pytest.raises(TrainError, match="--full-size is 4; there are 3 experts"):
+        invoke("export", str(first), "--expert", "models/three.onnx", *words, "--full-size", "4")
     with pytest.raises(ModelError, match="there is no model 'none-such'"):
         invoke("export", str(first), "--expert", "none-such", *words)
     for model, wrong in (("keen-int8", "is an INT8 file"), ("keen-x2", "is one network")):
-        with pytest.raises(TrainError, match=f"--expert '{model}' {wrong}"):
+        with pytest.raises(TrainError, match=f"'{model}' {wrong}"):
             invoke("export", str(first), "--expert", model, *words)
     with pytest.raises(TrainError, match=r"tiny-int8\.onnx' is not there"):
         invoke("export", str(first), "--expert", "models/tiny.onnx", *words[:-1])

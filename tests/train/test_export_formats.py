@@ -241,7 +241,7 @@ def test_a_run_becomes_files_in_another_format(data: Path, tmp_path: Path) -> No
             ["keen", "--to", "tflite"],
             "unknown format 'tflite'; expected one of onnx, openvino, litert, ncnn, web",
         ),
-        (["keen", "--to", "onnx", "--name", "x"], "--expert and --name are for exporting a run"),
+        (["keen", "--to", "onnx", "--name", "x"], "--name is for exporting a run"),
         (["kein", "--to", "onnx"], "there is no model 'kein'"),
         (["/"], "pass --data with a folder of them"),
         (["keen", "--to", "web", "--size", "64x64"], "takes any size; leave --size 64x64 out"),

@@ -6,8 +6,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from keenframe_train.data.bank import build_bank
+from keenframe_train.data.bank import Bank, build_bank
 from keenframe_train.data.degradations import Identity
 from keenframe_train.data.images import find_images
 from keenframe_train.data.presets import MIXES, Mix
@@ -68,6 +69,32 @@ def test_a_mix_draws_the_pictures_of_the_kinds_that_it_names(data: Path, tmp_pat
         build_bank(tmp_path / "some", files, Mix(shares, ("clean",)), 12, size=96, workers=1)
     assert all(set(made.drawn) <= set(made.shares) for made in MIXES.values())
     assert "call-full-scenes" in MIXES["keen-full"].drawn
+
+
+def test_a_mix_takes_screens_and_subjects_for_the_kinds_that_it_names(tmp_path: Path) -> None:
+    for category, tone in (("faces", 40), ("text", 210)):
+        (tmp_path / "data" / category).mkdir(parents=True)
+        Image.fromarray(np.full((128, 128, 3), tone, np.uint8)).save(tmp_path / "data" / category / "x.png")
+    files = find_images(tmp_path / "data")
+    shares = MappingProxyType({kind: (1.0, Identity()) for kind in ("still", "drawn", "texts", "plants")})
+    subjects = MappingProxyType({"texts": ("text", "screen"), "plants": ("plant",)})
+    mixed = Mix(shares, ("clean",), screens=("drawn",), subjects=subjects)
+
+    def built(name: str, made: Mix) -> Bank:
+        return build_bank(tmp_path / name, files, made, 48, size=96, workers=1)
+
+    plain, some, again = built("plain", Mix(shares, ("clean",))), built("some", mixed), built("again", mixed)
+    assert (plain.kinds == some.kinds).all() and (again.pristine == some.pristine).all()
+    dark = some.pristine.reshape(48, -1).max(1) < 100
+    kind = some.kinds
+    assert dark[kind == 0].any() and not dark[kind == 2].any() and (~dark[kind == 2]).any()
+    # Of a category that the data does not have, any picture will do.
+    assert dark[kind == 3].any() and not dark[kind == 3].all()
+    assert (np.ptp(some.pristine[kind == 1], axis=(1, 2)) > 40).mean() > 0.8
+    assert (np.ptp(some.pristine[kind != 1], axis=(1, 2)) == 0).all()
+    with pytest.raises(TrainError, match=r"subjects is None, expected .*screens is None"):
+        built("plain", mixed)
+    assert all(set(made.screens) | set(made.subjects) <= set(made.shares) for made in MIXES.values())
 
 
 def test_a_picture_with_texture_is_not_needed() -> None:

@@ -15,7 +15,7 @@ enum { UNITS_MAX = 32 };
 /* The last layer has an output for each expert but the first, and one for leaving the frame as it is where the rule may.
  * Of one layer: weights, biases; of two, those of the units between them come before. */
 static float route[UNITS_MAX * (SEEN + 1 + EXPERTS_MAX) + EXPERTS_MAX];
-static int experts = 1, outputs, inputs = CONDITION, units, routed, chosen = -1, told = -1;
+static int experts = 1, full_size = 1, outputs, inputs = CONDITION, units, routed, chosen = -1, told = -1;
 
 /* cos(pi k / 32) */
 static const double COSINES[17] = {1,
@@ -190,11 +190,12 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
   return value;
 }
 
-/* Room for so many numbers of a rule between so many experts that reads `reads` numbers and may leave a frame as it is;
- * 0 where none is so. */
-float *route_weights(int numbers, int count, int reads, int leaves) {
-  if (count < 2 || count > EXPERTS_MAX || (reads != CONDITION && reads != SEEN)) return 0;
-  experts = count, inputs = reads, outputs = count - 1 + (leaves != 0), units = 0;
+/* Room for so many numbers of a rule between so many experts, of which the last `whole` are for frames of full size, that
+ * reads `reads` numbers and may leave a frame as it is; 0 where none is so. */
+float *route_weights(int numbers, int count, int whole, int reads, int leaves) {
+  if (count < 2 || count > EXPERTS_MAX || whole < 1 || whole > count) return 0;
+  if (reads != CONDITION && reads != SEEN) return 0;
+  experts = count, full_size = whole, inputs = reads, outputs = count - 1 + (leaves != 0), units = 0;
   if (numbers == (reads + 1) * outputs) return route;
   units = (numbers - outputs) / (reads + 1 + outputs);
   return units >= 1 && units <= UNITS_MAX && numbers == units * (reads + 1 + outputs) + outputs ? route : 0;
@@ -202,6 +203,7 @@ float *route_weights(int numbers, int count, int reads, int leaves) {
 
 void route_use(int numbers) { routed = numbers; }
 int route_experts(void) { return routed ? experts : 1; }
+int route_enlarged(int expert) { return routed && expert < experts - full_size; }
 
 /* How much the rule prefers each choice to the first expert. */
 static void route_scores(const float *seen, float *scores) {
@@ -221,12 +223,13 @@ static void route_scores(const float *seen, float *scores) {
 EXPORT(tell) void tell(int enlarged) { told = enlarged; }
 
 /* The expert for what was seen, from 0; as many as there are stands for none, which leaves the frame as it is. The last
- * one and none are for frames that were not enlarged. */
+ * `full_size` and none are for frames that were not enlarged. */
 int route_of(const float *seen, int still) {
   if (!routed) return 0;
   float scores[EXPERTS_MAX + 1];
   route_scores(seen, scores);
-  int first = told ? 0 : experts - 1, end = told > 0 ? experts - 1 : outputs + 1, best = first;
+  int enlarged = experts - full_size;
+  int first = told ? 0 : enlarged, end = told > 0 ? enlarged : outputs + 1, best = first;
   for (int e = first; e < end; e++)
     if (scores[e] > scores[best]) best = e;
   if (still) return best;

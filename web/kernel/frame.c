@@ -19,8 +19,8 @@ EXPORT(model_shape) int *model_shape(int expert) { return network_shape(expert);
 EXPORT(model_new) int model_new(int experts) { return network_new(experts); }
 EXPORT(model_weight_count) uint32_t model_weight_count(void) { return network_weight_count(); }
 EXPORT(model_weights) float *model_weights(void) { return network_weights(); }
-EXPORT(model_route) float *model_route(int numbers, int experts, int reads, int leaves) {
-  return route_weights(numbers, experts, reads, leaves);
+EXPORT(model_route) float *model_route(int numbers, int experts, int full_size, int reads, int leaves) {
+  return route_weights(numbers, experts, full_size, reads, leaves);
 }
 
 /* After the weights, and the numbers of the route, as many as there are, were written. 0 when memory is short. */
@@ -134,7 +134,7 @@ EXPORT(look) int look(float strength, int still, int steady) {
   int expert = route_of(condition, still);
   drawn = steady && !still && remembered && strength == last_strength && expert < route_experts();
   if (drawn)
-    compare(expert < route_experts() - 1 ? ENLARGED : FULL_SIZE);
+    compare(route_enlarged(expert) ? ENLARGED : FULL_SIZE);
   else
     __builtin_memset(keep, 0, padded_width * padded_height / PIXELS * sizeof(float));
   remembered = 0;

@@ -85,8 +85,9 @@ void band_statistics(const uint8_t *luma, int width, int height, float *out);
 const float *condition_of(const uint8_t *luma, int width, int height, int still);
 int route_of(const float *seen, int still);
 void condition_reset(void);
-float *route_weights(int numbers, int experts, int reads, int leaves);
+float *route_weights(int numbers, int experts, int full_size, int reads, int leaves);
 void route_use(int numbers);
 int route_experts(void);
+int route_enlarged(int expert);
 
 #endif

@@ -50,10 +50,10 @@ class ModelSpec:
     steady: a luma model that also has the output `steady`, its blocks drawn towards the stream's last ones, the
     inputs previous (1, sH/4, sW/4, 16) uint8, and keep (1, 1, sH/4, sW/4) float32, by how much, 0-1.
     experts: how many networks the file holds, at most 8; of those behind the first the outputs have ".1", ".2" …
-    behind their names. The last is the one for frames that were not enlarged. route: of several, the numbers of the
-    rule (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None for one. periodicity: the rule
-    reads `keenframe.periodicity` of the frame behind its condition. leaves: it may prefer to leave a frame as it is,
-    which only a model of scale 1 can.
+    behind their names. full_size: how many of them, the last, are for frames that were not enlarged. route: of
+    several, the numbers of the rule (`keenframe.routing.layers_of`) that prefers one for a frame's condition; None
+    for one. periodicity: the rule reads `keenframe.periodicity` of the frame behind its condition. leaves: it may
+    prefer to leave a frame as it is, which only a model of scale 1 can.
     scale: s, output size over input size, 1, 2 or 4. size_multiple: H and W given to the graph are multiples of
     it. block: pixels on the side of one output block of a luma model, always 4. radius: receptive field radius
     in input pixels, rounded up to size_multiple: tiles that overlap by it have no seams. whole: every output
@@ -78,6 +78,7 @@ class ModelSpec:
     condition: dict[str, Any] | None = None
     steady: bool = False
     experts: int = 1
+    full_size: int = 1
     route: tuple[float, ...] | None = None
     periodicity: bool = False
     leaves: bool = False
@@ -138,6 +139,11 @@ class ModelSpec:
             raise ModelError(
                 f"model {self.name!r} has {self.experts} experts and {'a' if self.route else 'no'} route; expected a "
                 "route where there are several, and only there"
+            )
+        if not 1 <= self.full_size <= self.experts:
+            raise ModelError(
+                f"model {self.name!r} has full_size={self.full_size} of {self.experts} experts; expected 1 to "
+                f"{self.experts}"
             )
         if self.leaves and (self.route is None or self.scale > 1):
             raise ModelError(
@@ -209,7 +215,7 @@ def _of_expert(name: str, expert: int) -> str:
 
 
 def _check_types(stored: dict[str, Any]) -> None:
-    whole = ("schema", "scale", "size_multiple", "block", "radius", "experts", "parameters")
+    whole = ("schema", "scale", "size_multiple", "block", "radius", "experts", "full_size", "parameters")
     for key, value in stored.items():
         if key in whole:
             right = type(value) is int

@@ -31,7 +31,10 @@ def register(app: typer.Typer) -> None:
 def export(
     model: Annotated[
         str,
-        typer.Argument(help="A run's folder or its best.pt; or a model's name, or an .onnx file of ours."),
+        typer.Argument(
+            help="A run's folder or its best.pt; or a model's name, or an .onnx file of ours: with --expert, its "
+            "experts for enlarged frames."
+        ),
     ],
     to: Annotated[
         str | None,
@@ -49,8 +52,16 @@ def export(
     expert: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further keen run, or a model whose last expert it is, the last for frames of full size: one file "
-            "with all, and a rule fitted on --bank picks one a frame."
+            help="A further keen run, or a model whose experts for frames of full size these are: one file with all, "
+            "and a rule fitted on --bank picks one a frame."
+        ),
+    ] = None,
+    full_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many of the experts, the last, are for frames of full size.",
+            show_default="1, or as many as the last --expert has",
         ),
     ] = None,
     folder: Annotated[
@@ -78,12 +89,12 @@ def export(
     wanted = _size(size)
     if to is not None:
         _check_format(to, size)
-    if _is_run(model):
+    if _is_run(model) or expert:
         if data is None:
             raise TrainError(
                 "a run's files are proved on validation pictures; pass --data with a folder of them"
             )
-        best = best_of(Path(model))
+        best = best_of(Path(model)) if _is_run(model) else model
         kept = frames if int8 else 0
         source = _run(
             best,
@@ -91,6 +102,7 @@ def export(
             name,
             models,
             expert or [],
+            full_size,
             folder,
             rule_bank or [],
             kept,
@@ -100,8 +112,8 @@ def export(
         )
     elif to is None:
         raise TrainError(f"'{model}' is no run's folder; a model is written for another runtime with --to")
-    elif expert or name is not None:
-        raise TrainError(f"--expert and --name are for exporting a run; '{model}' is a model already")
+    elif name is not None:
+        raise TrainError(f"--name is for exporting a run; '{model}' is a model already")
     else:
         source = find_model(model)
     if to is not None:
@@ -136,6 +148,7 @@ def _fitted(model: Path, banks: Sequence[Path], pairs: int) -> Route:
     """The rule between a model's experts that suits `pairs` of each bank best."""
     import numpy as np
 
+    from keenframe.zoo.store import read_spec
     from keenframe_train.data.bank import open_bank
     from keenframe_train.export.experts import fit_route, qualities, seen
 
@@ -145,7 +158,8 @@ def _fitted(model: Path, banks: Sequence[Path], pairs: int) -> Route:
         items = np.array(bank.picked(pairs))
         found.append((seen(bank, items), qualities(model, bank, items)))
     read, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    route = fit_route(read, quality, leaves=all(bank.scale == 1 for bank in opened))
+    leaves = all(bank.scale == 1 for bank in opened)
+    route = fit_route(read, quality, leaves, read_spec(model).full_size)
     alone = (quality.max(1, keepdims=True) - quality).mean(0)
     out.print(
         f"of {len(quality)} pairs the experts{' and none' if route.leaves else ''} take "
@@ -205,35 +219,39 @@ def _convert(
 
 
 def _run(
-    best: Path, data: Path, name: str | None, models: Path, expert: list[str], folder: Path | None,
-    further: list[Path], frames: int, pairs: int, version: str, training_data: str,
+    best: Path | str, data: Path, name: str | None, models: Path, expert: list[str], full_size: int | None,
+    folder: Path | None, further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
-    """A run's files for the runtime; returns the float one. frames: for INT8, 0 for no INT8 file."""
+    """The files for the runtime of a run, or of several and of models' experts; returns the float one.
+
+    frames: for INT8, 0 for no INT8 file.
+    """
+    from keenframe.zoo.store import find_model, read_spec
     from keenframe_train.errors import TrainError
     from keenframe_train.nets.load import load_float
     from keenframe_train.recipe import Recipe
 
+    if isinstance(best, str) or expert:
+        runs = [best, *(best_of(Path(path)) if _is_run(path) else path for path in expert)]
+        for run in runs:
+            if isinstance(run, str):
+                _files_of(run, int8=frames > 0)
+            elif (network := Recipe.from_json(load_float(run)[1]["recipe"]).network.name) != "keen":
+                raise TrainError(f"'{run}' holds a '{network}'; only keen networks make several experts")
+        if isinstance(best, str):
+            name = name or read_spec(find_model(best)).name
+        else:
+            name = name or Recipe.from_json(load_float(best)[1]["recipe"]).name
+        banks = [bank_folder(folder, name), *further]
+        _experts(runs, full_size, data, name, models, folder, banks, pairs, frames, version, training_data)
+        return models / f"{name}.onnx"
     _, state = load_float(best)
     recipe = Recipe.from_json(state["recipe"])
     name = name or recipe.name
     if recipe.network.name != "keen":
-        if expert:
-            raise TrainError(
-                f"'{best}' holds a '{recipe.network.name}'; only keen networks make several experts"
-            )
         done = _lab(best, recipe, data, name, models, folder, frames, version, training_data)
-    elif not expert:
-        done = _keen(best, data, name, models, folder, frames, version, training_data)
     else:
-        runs = [best, *(best_of(Path(path)) if _is_run(path) else path for path in expert)]
-        for further_run in runs[1:]:
-            if isinstance(further_run, Path):
-                load_float(further_run)
-            else:
-                _files_of(further_run, int8=frames > 0)
-        banks = [bank_folder(folder, name), *further]
-        _experts(runs, data, name, models, folder, banks, pairs, frames, version, training_data)
-        return models / f"{name}.onnx"
+        done = _keen(best, data, name, models, folder, frames, version, training_data)
     _tell(done)
     return done.float_file
 
@@ -252,7 +270,7 @@ def _files_of(model: str, int8: bool) -> list[Path]:
     if spec.precision == "int8" or spec.experts == 1:
         what = "an INT8 file" if spec.precision == "int8" else "one network"
         raise TrainError(
-            f"--expert '{model}' is {what}; expected a run, or the float file of a model of several experts"
+            f"'{model}' is {what}; expected a run, or the float file of a model of several experts"
         )
     rounded = plain.with_name(f"{plain.stem}-int8.onnx")
     if int8 and not rounded.is_file():
@@ -336,16 +354,20 @@ def _calibration(recipe: Recipe, network: nn.Module, folder: Path | None, frames
 
 
 def _experts(
-    runs: list[Path | str], data: Path, name: str, models: Path, folder: Path | None, banks: list[Path], pairs: int,
-    frames: int, version: str, source: str,
+    runs: list[Path | str], full_size: int | None, data: Path, name: str, models: Path, folder: Path | None,
+    banks: list[Path], pairs: int, frames: int, version: str, source: str,
 ) -> None:  # fmt: skip
-    """Keen runs, and the last experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
-    frames: as `_keen`'s; 0 for no INT8 file.
+    """Keen runs, and experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
+
+    Of a model that comes first these are its experts for enlarged frames, else those for frames of full size. frames:
+    as `_keen`'s; 0 for no INT8 file.
     """
     import tempfile
 
+    from keenframe.zoo.store import read_spec
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import join, last_of, provisional, with_route
+    from keenframe_train.errors import TrainError
+    from keenframe_train.export.experts import expert_of, join, provisional, with_route
     from keenframe_train.export.package import load_network
     from keenframe_train.recipe import Recipe
     from keenframe_train.start import check_pairs
@@ -372,24 +394,32 @@ def _experts(
                     compact=True,
                 )
                 _tell(part)
-                found = [part.float_file, part.int8_file]
-            else:
-                whole = _files_of(run, int8=frames > 0)
-                found = [Path(scratch) / f"expert-{number}-of-{path.name}" for path in whole]
-                for path, taken in zip(whole, found, strict=True):
-                    last_of(path, taken)
-            for files, file in zip(parts.values(), found, strict=False):
-                if file is not None:
-                    files.append(file)
+                for files, file in zip(parts.values(), (part.float_file, part.int8_file), strict=True):
+                    if file is not None:
+                        files.append(file)
+                continue
+            whole = _files_of(run, int8=frames > 0)
+            spec = read_spec(whole[0])
+            first_whole = spec.experts - spec.full_size
+            for index in range(spec.experts)[slice(first_whole, None) if number else slice(first_whole)]:
+                for files, path in zip(parts.values(), whole, strict=False):
+                    files.append(Path(scratch) / f"expert-{number}-{index}-of-{path.name}")
+                    expert_of(path, index, files[-1])
+            if number == len(runs) - 1:
+                full_size = full_size or spec.full_size
+        count, full_size = len(parts[name]), full_size or 1
+        if full_size > count:
+            raise TrainError(f"--full-size is {full_size}; there are {count} experts")
         description = "Sharpens call frames of any damage at their own size"
         drafts = {}
         for named, files in parts.items():
-            if len(files) == len(runs):
+            if len(files) == count:
                 drafts[named] = Path(scratch) / f"draft-{named}.onnx"
                 join(
                     files,
-                    provisional(len(runs)),
+                    provisional(count),
                     drafts[named],
+                    full_size,
                     name=named,
                     description=description,
                     version=version,

@@ -31,6 +31,8 @@ from keenframe_train.data.degradations import resize
 from keenframe_train.data.images import ImageFile, dihedral, draw_file, random_crop, read_rgb
 from keenframe_train.data.jobs import run
 from keenframe_train.data.presets import Mix
+from keenframe_train.data.render import KINDS, draw
+from keenframe_train.data.render.fonts import families
 from keenframe_train.data.scenes import scene
 from keenframe_train.data.validation import Sample
 from keenframe_train.errors import TrainError
@@ -40,7 +42,11 @@ from keenframe_train.recipe import Color
 Uint8 = NDArray[np.uint8]
 SIZE = 320
 # What of a bank's description is no name or number that tells by itself how two differ.
-_DIGESTS = {"mix": "its mix is another one", "pictures": "its pictures are others"}
+_DIGESTS = {
+    "mix": "its mix is another one",
+    "pictures": "its pictures are others",
+    "fonts": "this machine's fonts are others",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,27 @@ class _Job:
 def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     """(degraded, pristine, kind) of item `index`: uint8, pristine (size, size[, 3]), and the kind's position."""
     rng = np.random.default_rng((job.seed, index))
-    rgb = read_rgb(draw_file(job.files, index, rng).path)
+    window = _window(job, read_rgb(draw_file(job.files, index, rng).path), rng)
+    camera, filmed = job.mix.camera, job.mix.filmed
+    if camera is not None and not filmed:
+        window = camera(window, rng)
+    shares = np.array([share for share, _ in job.mix.shares.values()])
+    kind = int(rng.choice(len(shares), p=shares / shares.sum()))
+    name, (_, degradation) = list(job.mix.shares.items())[kind]
+    if name in job.mix.screens:
+        screen = list(KINDS)[int(rng.integers(len(KINDS)))]
+        window = _window(job, draw(screen, index, job.seed, (2 * job.size, 3 * job.size // 2)), rng)
+    elif members := [file for file in job.files if file.category in job.mix.subjects.get(name, ())]:
+        window = _window(job, read_rgb(draw_file(members, int(rng.integers(1 << 30)), rng).path), rng)
+    if camera is not None and name in filmed:
+        window = camera(window, rng)
+    if name in job.mix.drawn:
+        window = scene(window, rng)
+    return degradation(window, rng), window, kind
+
+
+def _window(job: _Job, rgb: Uint8, rng: np.random.Generator) -> Uint8:
+    """A pristine window out of a picture."""
     if job.mix.shrunk and rng.random() < job.mix.shrunk:
         factor = rng.uniform(0.45, 0.75)
         height, width = (max(job.size, int(side * factor)) for side in rgb.shape[:2])
@@ -73,18 +99,7 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
         # Video carries limited range, pictures full range: the network meets both.
         rgb = luma(rgb, full_range=bool(rng.random() < 0.5))
     window = random_crop(rgb, job.size, rng)
-    window = np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
-    camera, filmed = job.mix.camera, job.mix.filmed
-    if camera is not None and not filmed:
-        window = camera(window, rng)
-    shares = np.array([share for share, _ in job.mix.shares.values()])
-    kind = int(rng.choice(len(shares), p=shares / shares.sum()))
-    name, (_, degradation) = list(job.mix.shares.items())[kind]
-    if camera is not None and name in filmed:
-        window = camera(window, rng)
-    if name in job.mix.drawn:
-        window = scene(window, rng)
-    return degradation(window, rng), window, kind
+    return np.ascontiguousarray(dihedral(window, int(rng.integers(8))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +202,11 @@ def build_bank(
     }
     if mix.drawn:
         description["drawn"] = list(mix.drawn)
+    if mix.subjects:
+        description["subjects"] = {name: list(categories) for name, categories in mix.subjects.items()}
+    if mix.screens:
+        description["screens"] = list(mix.screens)
+        description["fonts"] = _short(repr([family.name for family in families()]))
     if color == "rgb":  # the first banks, all luma, say nothing
         description["color"] = color
     folder.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,8 @@ class Mix:
     validation: the presets that a run on this mix is judged by. camera: what the pristine picture itself has been
     through; it is the target all the same. filmed: the degradations whose pictures have; none named: all.
     shrunk: share of the pictures that are shrunk to 0.45-0.75 first, which leaves nothing of their own compression.
-    drawn: the degradations whose pictures are `scenes.scene`s.
+    drawn: the degradations whose pictures are `scenes.scene`s. screens: those whose pictures are drawn screens of
+    every kind in `render`. subjects: those whose pictures are of these categories alone, where the data has any.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
@@ -80,6 +81,10 @@ class Mix:
     shrunk: float = 0.0
     # Not among what names a bank's mix: the banks that were made before there were any say nothing of it.
     drawn: tuple[str, ...] = field(default=(), repr=False)
+    screens: tuple[str, ...] = field(default=(), repr=False)
+    subjects: MappingProxyType[str, tuple[str, ...]] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False
+    )
 
 
 def _one(name: str, scale: int = 1) -> Mix:
@@ -174,6 +179,23 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             camera=WEBCAM,
             filmed=("call-full-webcam",),
             drawn=("call-full-scenes",),
+        ),
+        # Text, screens and all that is drawn with sharp edges on even grounds. The other pictures are there so that a
+        # mistake of the rule's, or a face in a shared window, costs little.
+        "keen-screens": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.03, d.Identity()),
+                    "call-full-drawn": (0.40, CALL_FULL),
+                    "call-full-screens": (0.32, CALL_FULL),
+                    "call-full": (0.15, CALL_FULL),
+                    "call-full-scenes": (0.10, CALL_FULL),
+                }
+            ),
+            ("call-full", "clean"),
+            drawn=("call-full-scenes",),
+            screens=("call-full-drawn",),
+            subjects=MappingProxyType({"call-full-screens": ("screen", "text")}),
         ),
         # What the rule between keen's two experts is fitted on: a soft picture is not an enlarged one.
         "keen-route": Mix(

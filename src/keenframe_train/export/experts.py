@@ -42,7 +42,7 @@ from keenframe_train.progress import progress
 # than eight, and that is what the browser's engine holds. The decay keeps the rule from knowing its pairs too well
 # (docs/log.md).
 UNITS, DECAY = 32, 5e-4
-# What another expert than the last does to a frame of full size, or to one that is best left alone, is seen as damage;
+# What an expert for enlarged frames does to a frame of full size, or to one that is best left alone, is seen as damage;
 # what is not won on an enlarged one is not seen. A picture that loses more than COST, in dB, says no more than one that
 # loses that.
 HARM, COST = 2.0, 2.0
@@ -117,22 +117,25 @@ def qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.fl
     return np.array(found, np.float32)
 
 
-def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32], leaves: bool = False) -> Route:
+def fit_route(
+    read: NDArray[np.float32], quality: NDArray[np.float32], leaves: bool = False, full_size: int = 1
+) -> Route:
     """A rule of two layers that loses as little quality as possible: logistic regression of the best choice against
-    each other one, every picture weighted by what that other one would cost, `HARM` times that where the best is the
-    last expert or none and the other one neither, up to `COST`.
+    each other one, every picture weighted by what that other one would cost, `HARM` times that where the best is one
+    of the last `full_size` experts or none and the other one neither, up to `COST`.
 
     read: what the rule reads, (N, 159) as `seen` gives it. quality: (N, choices) as `qualities` gives it. leaves:
     whether the last of the choices is the picture itself. Raises TrainError when the experts do as well everywhere, so
     that there is nothing to choose.
     """
     choices = quality.shape[1]
-    last = choices - 1 - leaves
+    experts = choices - leaves
+    enlarged = experts - full_size
     best = quality.argmax(1)
     cost = quality.max(1, keepdims=True) - quality
-    if float(np.ptp(quality[:, : last + 1], axis=1).max()) < TIE:
+    if float(np.ptp(quality[:, :experts], axis=1).max()) < TIE:
         raise TrainError("all experts give the same pictures; expected networks trained on different damage")
-    harm = np.where((best >= last)[:, None] & (np.arange(choices) < last), HARM, 1.0)
+    harm = np.where((best >= enlarged)[:, None] & (np.arange(choices) < enlarged), HARM, 1.0)
     weight = torch.from_numpy(np.minimum(harm * cost, COST) * (cost >= TIE)).double()
     x = torch.from_numpy(np.ascontiguousarray(read)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
@@ -169,11 +172,11 @@ def fit_route(read: NDArray[np.float32], quality: NDArray[np.float32], leaves: b
     return Route(layers, float(lost), tuple(shares.tolist()), leaves)
 
 
-def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> ModelSpec:
+def join(parts: Sequence[Path], route: Route, out: Path, full_size: int = 1, **changes: object) -> ModelSpec:
     """Write one model file that holds several of the same contract, the first's description with `changes`.
 
-    The outputs of those behind the first get the suffixes ".1", ".2" … Raises TrainError when they don't belong
-    together.
+    full_size: how many of them, the last, are for frames that were not enlarged. The outputs of those behind the first
+    get the suffixes ".1", ".2" … Raises TrainError when they don't belong together.
     """
     specs = [read_spec(path) for path in parts]
     alike = ("scale", "block", "color", "precision", "enlarging", "condition", "steady")
@@ -197,6 +200,7 @@ def join(parts: Sequence[Path], route: Route, out: Path, **changes: object) -> M
         recipe=json.dumps({"experts": recipes}, sort_keys=True),
         measured={"experts": [spec.measured for spec in specs]},
         experts=len(specs),
+        full_size=full_size,
         route=route.numbers(),
         periodicity=route.periodicity,
         leaves=route.leaves,
@@ -212,8 +216,8 @@ def provisional(experts: int) -> Route:
     return Route([(zeros, np.full(experts - 1, -1, np.float32))])
 
 
-def last_of(model: Path, out: Path) -> ModelSpec:
-    """Write the last expert of a model file as a model of its own.
+def expert_of(model: Path, expert: int, out: Path) -> ModelSpec:
+    """Write one expert of a model file, from 0, as a model of its own.
 
     Raises TrainError for a file that holds one network, or that does not say how its experts were trained.
     """
@@ -221,19 +225,21 @@ def last_of(model: Path, out: Path) -> ModelSpec:
     if spec.experts == 1:
         raise TrainError(f"'{model}' holds one network; expected a model of several experts, or a keen run")
     try:
-        recipe = json.loads(spec.recipe)["experts"][-1]
+        recipe = json.loads(spec.recipe)["experts"][expert]
         network = build(recipe["network"]["name"], **recipe["network"]["options"])
-        measured = spec.measured["experts"][-1]
+        measured = spec.measured["experts"][expert]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise TrainError(f"'{model}' does not say how its experts were trained: {error!r}") from error
     alone = replace(
         spec,
-        experts=1, route=None, periodicity=False, leaves=False,
+        experts=1, full_size=1, route=None, periodicity=False, leaves=False,
         recipe=json.dumps(recipe, sort_keys=True), measured=measured, parameters=parameters(network),
     )  # fmt: skip
-    part = only(onnx.load(model), spec, spec.experts - 1)
+    part = only(onnx.load(model), spec, expert)
     # As it was before it was joined: whoever reads such files knows its names.
-    part.graph.CopyFrom(_renamed(part.graph, lambda name: name.removesuffix(f".{spec.experts - 1}")))
+    part.graph.CopyFrom(
+        _renamed(part.graph, lambda name: name.removesuffix(f".{expert}") if expert else name)
+    )
     write_model(out, part, alone)
     return read_spec(out)
 

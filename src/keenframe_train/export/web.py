@@ -83,6 +83,7 @@ def export_web(model: Path, out: Path) -> Path:
         "parameters": spec.parameters,
         "onnx": spec.sha256,
         "experts": shapes,
+        "fullSize": spec.full_size,
         "route": spec.route,
         "periodicity": spec.periodicity,
         "leaves": spec.leaves,

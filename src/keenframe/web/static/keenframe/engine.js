@@ -67,9 +67,9 @@ function shapeOf({ head, trunk, stride, blocks, embedding, inner }) {
 }
 
 /** Tell the kernel a model's rule; returns how many numbers it has. */
-export function setRoute(wasm, { route, experts, periodicity, leaves }) {
+export function setRoute(wasm, { route, experts, fullSize = 1, periodicity, leaves }) {
   if (!route) return 0;
-  const at = wasm.model_route(route.length, experts.length, routeInputs(periodicity), leaves ? 1 : 0);
+  const at = wasm.model_route(route.length, experts.length, fullSize, routeInputs(periodicity), leaves ? 1 : 0);
   if (!at) throw new Error(`the engine knows no rule of ${route.length} numbers between ${experts.length} networks`);
   new Float32Array(wasm.memory.buffer, at, route.length).set(route);
   return route.length;
