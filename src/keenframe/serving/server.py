@@ -91,8 +91,8 @@ def _signals_after(server: uvicorn.Server) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in seen[:1]:
-        signal.raise_signal(number)
+    for first in seen[:1]:
+        signal.raise_signal(first)
 
 
 def _limited_protocol(per_address: int) -> type[H11Protocol]:
