@@ -136,6 +136,7 @@ _RESIZED = d.DownUp(
     up=("bicubic", "bicubic", "bilinear", "lanczos"),
     opencv_share=0.3,
 )
+_FILMED = ("games", "nature", "people", "photo")
 _R1 = {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     {
@@ -179,6 +180,8 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             camera=WEBCAM,
             filmed=("call-full-webcam",),
             drawn=("call-full-scenes",),
+            # Text and screens have an expert of their own.
+            subjects=MappingProxyType({"call-full": _FILMED, "call-full-webcam": _FILMED}),
         ),
         # Text, screens and all that is drawn with sharp edges on even grounds. The other pictures are there so that a
         # mistake of the rule's, or a face in a shared window, costs little.
@@ -197,7 +200,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             screens=("call-full-drawn",),
             subjects=MappingProxyType({"call-full-screens": ("screen", "text")}),
         ),
-        # What the rule between keen's two experts is fitted on: a soft picture is not an enlarged one.
+        # What the rule between keen's experts is fitted on: a soft picture is not an enlarged one.
         "keen-route": Mix(
             MappingProxyType(
                 {
@@ -212,11 +215,14 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     # Where there is little but edges, the numbers of a frame are not those of a photograph.
                     "call-small-scenes": (0.08, _CALL_SMALL),
                     "call-full-scenes": (0.08, CALL_FULL),
+                    "call-small-drawn": (0.06, _CALL_SMALL),
+                    "call-full-drawn": (0.10, CALL_FULL),
                 }
             ),
             ("call-half", "call-full"),
             camera=SOFT_CAMERA,
             drawn=("call-small-scenes", "call-full-scenes"),
+            screens=("call-small-drawn", "call-full-drawn"),
         ),
         # The rule's second bank, without a camera and with more frames of full size than `keen` has: fitted on `keen`
         # itself it took soft HEVC frames of full size for enlarged ones (docs/log.md).
