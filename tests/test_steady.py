@@ -225,6 +225,9 @@ def test_a_stream_between_four_experts_does_not_flap() -> None:
     assert [at(1, 1, 1), at(1, 1, 1.1 + MARGIN), at(1, 2, 1.5), at(1, 1.5, 2)] == [2, 3, 2, 3]
     # The last one is given up at once when the frame turns out to be enlarged.
     assert [at(0, 0, 3), at(0.1, 0, 3, enlarged=True), at(0, 0, 0.1)] == [3, 1, 1]
+    router = Router(between(4), 4, full_size=2)
+    known = [at(0, 3, 2.9), at(0.1, 3, 2.9, enlarged=True), at(0, 2, 2.1, enlarged=False), at(0, 2, 2.1)]
+    assert known == [2, 1, 3, 3]
 
 
 def test_four_experts_of_a_file(engine: str, tmp_path: Path) -> None:
@@ -240,6 +243,20 @@ def test_four_experts_of_a_file(engine: str, tmp_path: Path) -> None:
     inside = (luma > 80) & (luma < 170)
     for change, factor in zip(changes[1:], (-1, 3, -5), strict=True):
         assert np.abs(change - factor * changes[0])[inside].max() <= 0.5 * (abs(factor) + 1) + 0.01
+
+
+def test_two_of_four_experts_for_frames_of_full_size(engine: str, tmp_path: Path) -> None:
+    luma = noise(12)
+    route = (*[0.0] * (3 * 128), 1.0, 0.5, -1.0)
+    path = build(tmp_path / "x.onnx", amount=0.02, route=route, experts=4, full_size=2)
+    changes = {}
+    with Sharpener(path, engine=engine, threads=1) as sharpener:
+        for known in (True, False, None):
+            frame = Frame((luma,), "gray", 64, 48, enlarged=known)
+            changes[known] = sharpener.sharpen(frame).planes[0].astype(int) - luma
+        memories = [sharpener._memory(expert) for expert in range(4)]
+    assert memories == [ENLARGED, ENLARGED, FULL_SIZE, FULL_SIZE]
+    assert np.array_equal(changes[True], changes[None]) and not np.array_equal(changes[True], changes[False])
 
 
 def test_a_stream_does_not_flap() -> None:
@@ -301,8 +318,8 @@ def test_a_stream_goes_on_after_frames_that_were_left() -> None:
 
 
 def test_descriptions_that_cannot_be() -> None:
-    with pytest.raises(ModelError, match="full_size=3 of 2 experts; expected 1 to 2"):
-        ModelSpec("x", experts=2, route=(0.0,) * 129, condition=dict(CONDITION), full_size=3)
+    with pytest.raises(ModelError, match="full_size=3 of 3 experts; expected 1 to 2"):
+        ModelSpec("x", experts=3, route=(0.0,) * 258, condition=dict(CONDITION), full_size=3)
     with pytest.raises(ModelError, match="leaves frames as they are, at scale 2 and with a route"):
         ModelSpec("x", experts=2, route=(0.0,) * 258, condition=dict(CONDITION), scale=2, leaves=True)
     with pytest.raises(ModelError, match="at scale 1 and with no route"):

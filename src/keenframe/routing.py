@@ -72,7 +72,7 @@ class Router:
         full_size: int = 1,
     ) -> None:
         self._layers = None if route is None else layers_of(route, experts, inputs, leaves)
-        self._enlarged = experts - full_size
+        self._first_full_size = experts - full_size
         self._expert: int | None = None
 
     def expert(self, seen: NDArray[np.float32], still: bool, enlarged: bool | None = None) -> int:
@@ -86,7 +86,9 @@ class Router:
             return 0
         preferred = scores(self._layers, seen)
         if enlarged is not None:
-            preferred[slice(self._enlarged, None) if enlarged else slice(self._enlarged)] = -np.inf
+            preferred[
+                slice(self._first_full_size, None) if enlarged else slice(self._first_full_size)
+            ] = -np.inf
         best = int(preferred.argmax())
         if still:
             return best

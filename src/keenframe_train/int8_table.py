@@ -81,7 +81,7 @@ def as_shipped(name: str, folder: Path) -> str | None:
     """A packaged model as a run's folder: its float weights as best.pt, and the packaged INT8 file that was fine-tuned
     from them as int8.onnx.
 
-    name: of a recipe of `keen`, which is an expert's too ("keen-full" is the second one of `keen`) and keeps its
+    name: of a recipe of `keen`, which is an expert's too ("keen-full" is the last one of `keen`) and keeps its
     weights, or of a research model. Gives the INT8 file's name, version and digest; None, and nothing is written, where
     there is no such file.
     """

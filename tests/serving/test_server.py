@@ -128,13 +128,11 @@ def test_connections_of_one_address_are_bounded(url: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("named", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("when", ["loop", "app"])
-def test_a_signal_waits_for_the_servers_end(
-    when: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_waits_for_the_servers_end(when: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that comes while asyncio's loop is being made: an exception there would leave half a loop."""
-    happened = []
+    number, happened = signal.Signals[named], []
 
     class Stopped(BaseException):
         pass
@@ -166,3 +164,28 @@ def test_a_signal_waits_for_the_servers_end(
     finally:
         signal.signal(number, before)
     assert happened == ["end", "signal"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    async def startup() -> None:
+        signal.raise_signal(signal.SIGINT)
+        happened.append("went on")
+        signal.raise_signal(signal.SIGINT)
+        happened.append("went on")
+
+    happened: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+
+    uvicorn_server = server.uvicorn.Server(server.config(Starlette(lifespan=lifespan), 5))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), server._signals_after(uvicorn_server):
+            asyncio.run(startup())
+        assert uvicorn_server.should_exit and happened == ["went on"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -98,7 +98,7 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     assert json.loads(other.recipe)["experts"][1] == json.loads(spec.recipe)["experts"][1]
     # And a model's for enlarged frames before a new one and one of its own.
     several = ("--expert", str(second), "--expert", "models/other.onnx", *words)
-    invoke("export", "models/tiny.onnx", *several, "--name", "three", "--full-size", "2")
+    invoke("export", "models/tiny.onnx", *several, "--name", "three")
     three = load_spec(Path("models/three.onnx"))
     assert (three.experts, three.full_size) == (3, 2)
     assert [part["name"] for part in json.loads(three.recipe)["experts"]] == ["tiny"] * 3
@@ -111,8 +111,13 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     invoke("export", str(first), "--expert", "models/three.onnx", *words, "--name", "again")
     again = load_spec(Path("models/again.onnx"))
     assert (again.experts, again.full_size) == (3, 2)
-    with pytest.raises(TrainError, match="--full-size is 4; there are 3 experts"):
-        invoke("export", str(first), "--expert", "models/three.onnx", *words, "--full-size", "4")
+    with pytest.raises(TrainError, match="--full-size is 3 of 3 experts; expected 1 to 2"):
+        invoke("export", str(first), "--expert", "models/three.onnx", *words, "--full-size", "3")
+    with pytest.raises(TrainError, match="pass --expert, too"):
+        invoke("export", str(first), *words, "--full-size", "1")
+    # Nothing is proved of what is a model already.
+    invoke("export", "models/tiny.onnx", "--expert", "models/three.onnx", *words[2:], "--name", "proved")
+    assert load_spec(Path("models/proved.onnx")).full_size == 2
     with pytest.raises(ModelError, match="there is no model 'none-such'"):
         invoke("export", str(first), "--expert", "none-such", *words)
     for model, wrong in (("keen-int8", "is an INT8 file"), ("keen-x2", "is one network")):

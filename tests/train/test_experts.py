@@ -89,8 +89,9 @@ def test_a_rule_between_four_experts_follows_the_best() -> None:
     # Where two are for frames of full size, what the two others do to such a frame counts twice: the even chance of
     # winning a little more is not taken.
     even = np.arange(600)[:, None] % 2 == 0
-    quality_of_three = np.where(even, [0.6, 0.0, 0.0], [-0.4, 0.0, 0.02])
-    assert fit_route(np.zeros_like(conditions), quality_of_three, full_size=2).shares[0] == 0
+    quality_of_three = np.where(even, [0.6, 0.0, 0.0], [-0.4, 0.02, 0.0])
+    shares = [fit_route(np.zeros_like(conditions), quality_of_three, full_size=k).shares for k in (1, 2)]
+    assert shares == [(1, 0, 0), (0, 1, 0)]
     # A tenth at most of what taking one of them for all would lose.
     assert route.lost < 0.1 * (quality.max(1) - quality[:, 0]).mean()
 

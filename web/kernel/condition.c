@@ -190,12 +190,12 @@ const float *condition_of(const uint8_t *luma, int width, int height, int still)
   return value;
 }
 
-/* Room for so many numbers of a rule between so many experts, of which the last `whole` are for frames of full size, that
+/* Room for so many numbers of a rule between so many experts, of which the last `full` are for frames of full size, that
  * reads `reads` numbers and may leave a frame as it is; 0 where none is so. */
-float *route_weights(int numbers, int count, int whole, int reads, int leaves) {
-  if (count < 2 || count > EXPERTS_MAX || whole < 1 || whole > count) return 0;
+float *route_weights(int numbers, int count, int full, int reads, int leaves) {
+  if (count < 2 || count > EXPERTS_MAX || full < 1 || full >= count) return 0;
   if (reads != CONDITION && reads != SEEN) return 0;
-  experts = count, full_size = whole, inputs = reads, outputs = count - 1 + (leaves != 0), units = 0;
+  experts = count, full_size = full, inputs = reads, outputs = count - 1 + (leaves != 0), units = 0;
   if (numbers == (reads + 1) * outputs) return route;
   units = (numbers - outputs) / (reads + 1 + outputs);
   return units >= 1 && units <= UNITS_MAX && numbers == units * (reads + 1 + outputs) + outputs ? route : 0;
@@ -228,8 +228,8 @@ int route_of(const float *seen, int still) {
   if (!routed) return 0;
   float scores[EXPERTS_MAX + 1];
   route_scores(seen, scores);
-  int enlarged = experts - full_size;
-  int first = told ? 0 : enlarged, end = told > 0 ? enlarged : outputs + 1, best = first;
+  int border = experts - full_size;
+  int first = told ? 0 : border, end = told > 0 ? border : outputs + 1, best = first;
   for (int e = first; e < end; e++)
     if (scores[e] > scores[best]) best = e;
   if (still) return best;

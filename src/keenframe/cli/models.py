@@ -85,6 +85,8 @@ def _show_card(spec: ModelSpec) -> None:
             print(f"recipe: {_recipe_name(spec)}")
         elif key == "route" and value:
             print(f"{key}: a rule of {len(value)} numbers picks one of {spec.experts} experts a frame")
+        elif key == "full_size" and spec.experts == 1:
+            pass
         elif value not in ("", None):
             _show(key, value)
 

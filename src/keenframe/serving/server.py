@@ -82,17 +82,26 @@ def _signals_after(server: uvicorn.Server) -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         server.should_exit = True
+        if number == signal.SIGINT and len(seen) > 1:  # who asks again has waited long enough
+            restore()
+            signal.raise_signal(number)
 
     known = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     handled = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in handled}
+    before = {number: signal.getsignal(number) for number in handled}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in handled:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    for first in seen[:1]:
-        signal.raise_signal(first)
+        restore()
+    if seen:
+        signal.raise_signal(seen[0])
 
 
 def _limited_protocol(per_address: int) -> type[H11Protocol]:

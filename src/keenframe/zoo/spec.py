@@ -140,10 +140,10 @@ class ModelSpec:
                 f"model {self.name!r} has {self.experts} experts and {'a' if self.route else 'no'} route; expected a "
                 "route where there are several, and only there"
             )
-        if not 1 <= self.full_size <= self.experts:
+        most = max(self.experts - 1, 1)
+        if not 1 <= self.full_size <= most:
             raise ModelError(
-                f"model {self.name!r} has full_size={self.full_size} of {self.experts} experts; expected 1 to "
-                f"{self.experts}"
+                f"model {self.name!r} has full_size={self.full_size} of {self.experts} experts; expected 1 to {most}"
             )
         if self.leaves and (self.route is None or self.scale > 1):
             raise ModelError(

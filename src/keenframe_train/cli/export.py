@@ -52,8 +52,8 @@ def export(
     expert: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further keen run, or a model whose experts for frames of full size these are: one file with all, "
-            "and a rule fitted on --bank picks one a frame."
+            help="A further keen run, for frames of full size, or a model, for its experts for these: one file with "
+            "all, and a rule fitted on --bank picks one a frame."
         ),
     ] = None,
     full_size: Annotated[
@@ -61,7 +61,7 @@ def export(
         typer.Option(
             min=1,
             help="How many of the experts, the last, are for frames of full size.",
-            show_default="1, or as many as the last --expert has",
+            show_default="all of --expert",
         ),
     ] = None,
     folder: Annotated[
@@ -89,8 +89,10 @@ def export(
     wanted = _size(size)
     if to is not None:
         _check_format(to, size)
+    if full_size is not None and not expert:
+        raise TrainError("--full-size counts experts; pass --expert, too")
     if _is_run(model) or expert:
-        if data is None:
+        if data is None and any(map(_is_run, [model, *(expert or [])])):
             raise TrainError(
                 "a run's files are proved on validation pictures; pass --data with a folder of them"
             )
@@ -219,7 +221,7 @@ def _convert(
 
 
 def _run(
-    best: Path | str, data: Path, name: str | None, models: Path, expert: list[str], full_size: int | None,
+    best: Path | str, data: Path | None, name: str | None, models: Path, expert: list[str], full_size: int | None,
     folder: Path | None, further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
     """The files for the runtime of a run, or of several and of models' experts; returns the float one.
@@ -354,7 +356,7 @@ def _calibration(recipe: Recipe, network: nn.Module, folder: Path | None, frames
 
 
 def _experts(
-    runs: list[Path | str], full_size: int | None, data: Path, name: str, models: Path, folder: Path | None,
+    runs: list[Path | str], full_size: int | None, data: Path | None, name: str, models: Path, folder: Path | None,
     banks: list[Path], pairs: int, frames: int, version: str, source: str,
 ) -> None:  # fmt: skip
     """Keen runs, and experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
@@ -372,11 +374,22 @@ def _experts(
     from keenframe_train.recipe import Recipe
     from keenframe_train.start import check_pairs
 
-    for run in runs:
+    taken: dict[int, range] = {}  # of those of them that are models, the experts
+    for number, run in enumerate(runs):
         if isinstance(run, Path):
             network, state = load_network(run)
             for pair_folder in banks:
                 check_pairs(Recipe.from_json(state["recipe"]), network, open_bank(pair_folder))
+        else:
+            spec = read_spec(_files_of(run, int8=frames > 0)[0])
+            first_full_size = spec.experts - spec.full_size
+            taken[number] = range(first_full_size, spec.experts) if number else range(first_full_size)
+    counts = [len(taken.get(number, [run])) for number, run in enumerate(runs)]
+    count, full_size = sum(counts), full_size or sum(counts[1:])
+    if full_size >= count:
+        raise TrainError(
+            f"--full-size is {full_size} of {count} experts; expected 1 to {count - 1}, one at least being for others"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         parts: dict[str, list[Path]] = {name: [], f"{name}-int8": []}
         for number, run in enumerate(runs):
@@ -398,18 +411,10 @@ def _experts(
                     if file is not None:
                         files.append(file)
                 continue
-            whole = _files_of(run, int8=frames > 0)
-            spec = read_spec(whole[0])
-            first_whole = spec.experts - spec.full_size
-            for index in range(spec.experts)[slice(first_whole, None) if number else slice(first_whole)]:
-                for files, path in zip(parts.values(), whole, strict=False):
+            for index in taken[number]:
+                for files, path in zip(parts.values(), _files_of(run, int8=frames > 0), strict=False):
                     files.append(Path(scratch) / f"expert-{number}-{index}-of-{path.name}")
                     expert_of(path, index, files[-1])
-            if number == len(runs) - 1:
-                full_size = full_size or spec.full_size
-        count, full_size = len(parts[name]), full_size or 1
-        if full_size > count:
-            raise TrainError(f"--full-size is {full_size}; there are {count} experts")
         description = "Sharpens call frames of any damage at their own size"
         drafts = {}
         for named, files in parts.items():

@@ -69,10 +69,12 @@ def make_pair(job: _Job, index: int) -> tuple[Uint8, Uint8, int]:
     kind = int(rng.choice(len(shares), p=shares / shares.sum()))
     name, (_, degradation) = list(job.mix.shares.items())[kind]
     if name in job.mix.screens:
-        screen = list(KINDS)[int(rng.integers(len(KINDS)))]
-        window = _window(job, draw(screen, index, job.seed, (2 * job.size, 3 * job.size // 2)), rng)
+        screen, number = list(KINDS)[int(rng.integers(len(KINDS)))], int(rng.integers(1 << 31))
+        window = _window(job, draw(screen, number, size=(2 * job.size, 2 * job.size)), rng)
     elif members := [file for file in job.files if file.category in job.mix.subjects.get(name, ())]:
-        window = _window(job, read_rgb(draw_file(members, int(rng.integers(1 << 30)), rng).path), rng)
+        window = _window(job, read_rgb(draw_file(members, int(rng.integers(1 << 31)), rng).path), rng)
+        if camera is not None and not filmed:
+            window = camera(window, rng)
     if camera is not None and name in filmed:
         window = camera(window, rng)
     if name in job.mix.drawn:

@@ -70,7 +70,8 @@ class Mix:
     through; it is the target all the same. filmed: the degradations whose pictures have; none named: all.
     shrunk: share of the pictures that are shrunk to 0.45-0.75 first, which leaves nothing of their own compression.
     drawn: the degradations whose pictures are `scenes.scene`s. screens: those whose pictures are drawn screens of
-    every kind in `render`. subjects: those whose pictures are of these categories alone, where the data has any.
+    every kind in `render`, filmed only where `filmed` names them. subjects: those whose pictures are of these
+    categories alone, where the data has any.
     """
 
     shares: MappingProxyType[str, tuple[float, d.Degradation]]
@@ -151,7 +152,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
                     "call-small": (0.16, _CALL_SMALL),
                     # Who learns from photographs alone sharpens a webcam's soft picture half as much again as is right.
                     "call-webcam": (0.16, _CALL_SMALL),
-                    # The second expert's, here for what trains one network on everything.
+                    # The experts' for full size, here for what trains one network on everything.
                     "call-full": (0.03, CALL_FULL),
                     # Edges beside plain walls, of which photographs have few and webcams' pictures consist.
                     "call-small-scenes": (0.12, _CALL_SMALL),
@@ -324,7 +325,7 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     }
 )
 
-# How often the experts for enlarged frames are shown each kind of `keen`; `call-full` is the second experts'.
+# How often the experts for enlarged frames are shown each kind of `keen`; `call-full` is the other experts'.
 ENLARGED_SHARES = {
     "clean": 0.02, "r1": 0.24, "r2": 0.19, "r3": 0.11, "r4": 0.05, "call-small": 0.12, "call-webcam": 0.14,
     "call-small-scenes": 0.09, "r1-scenes": 0.02, "r2-scenes": 0.02,

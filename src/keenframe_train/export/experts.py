@@ -130,12 +130,12 @@ def fit_route(
     """
     choices = quality.shape[1]
     experts = choices - leaves
-    enlarged = experts - full_size
+    first_full_size = experts - full_size
     best = quality.argmax(1)
     cost = quality.max(1, keepdims=True) - quality
     if float(np.ptp(quality[:, :experts], axis=1).max()) < TIE:
         raise TrainError("all experts give the same pictures; expected networks trained on different damage")
-    harm = np.where((best >= enlarged)[:, None] & (np.arange(choices) < enlarged), HARM, 1.0)
+    harm = np.where((best >= first_full_size)[:, None] & (np.arange(choices) < first_full_size), HARM, 1.0)
     weight = torch.from_numpy(np.minimum(harm * cost, COST) * (cost >= TIE)).double()
     x = torch.from_numpy(np.ascontiguousarray(read)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)

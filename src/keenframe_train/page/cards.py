@@ -147,7 +147,10 @@ def _network(spec: ModelSpec) -> str:
         whole = f"the last {spec.full_size}" if spec.full_size > 1 else "the last"
         left = "; what none makes better stays as it is" if spec.leaves else ""
         facts.append(
-            ("experts", f"{spec.experts} in one file, {whole} for frames of full size; {picks} picks one{left}")
+            (
+                "experts",
+                f"{spec.experts} in one file, {whole} for frames of full size; {picks} picks one{left}",
+            )
         )
     if spec.condition is not None:
         facts.append(("condition", "128 statistics of the frame's own 8x8 DCT"))

@@ -17,6 +17,7 @@ const ROUTE_UNITS_MAX = 32;
  * @property {{head: number, trunk: number, stride: number, blocks: number, embedding: number, inner: number[]}[]}
  *   experts one network, or several of which `route` picks one for a frame: channels of head and trunk (0: the blocks run on
  *   the head's map), edge of the head's positions that become one of the trunk (1 or 2), blocks, size of the embedding, channels inside each block
+ * @property {number} [fullSize] how many of them, the last, are for frames that were not enlarged; 1 where nothing is said
  * @property {number[] | null} route the rule on the condition: of one or two layers, with an output for each expert but the first
  * @property {boolean} [periodicity] whether the rule reads a frame's periodicity behind its condition
  * @property {boolean} [leaves] whether the rule has one more output, for leaving a frame as it is
