@@ -170,11 +170,11 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             MappingProxyType(
                 {
                     "clean": (0.04, d.Identity()),
-                    "call-full": (0.26, CALL_FULL),
+                    "call-full": (0.48, CALL_FULL),
                     # A codec leaves other errors in a webcam's soft and noisy picture than in a photograph.
-                    "call-full-webcam": (0.22, CALL_FULL),
+                    "call-full-webcam": (0.20, CALL_FULL),
                     # What it leaves around edges can be told from detail only by who has seen edges beside nothing.
-                    "call-full-scenes": (0.48, CALL_FULL),
+                    "call-full-scenes": (0.28, CALL_FULL),
                 }
             ),
             ("call-full", "clean"),
