@@ -416,6 +416,7 @@ def _experts(
                     files.append(Path(scratch) / f"expert-{number}-{index}-of-{path.name}")
                     expert_of(path, index, files[-1])
         description = "Sharpens call frames of any damage at their own size"
+        changes = {"training_data": source} if source else {}
         drafts = {}
         for named, files in parts.items():
             if len(files) == count:
@@ -428,6 +429,7 @@ def _experts(
                     name=named,
                     description=description,
                     version=version,
+                    **changes,
                 )
         route = _fitted(list(drafts.values())[-1], banks, pairs)
         for named, draft in drafts.items():

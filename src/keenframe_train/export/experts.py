@@ -39,9 +39,13 @@ from keenframe_train.nets.registry import build
 from keenframe_train.progress import progress
 
 # A single layer cannot tell a soft screen from a compressed one. With tens of thousands of pairs 32 units tell more
-# than eight, and that is what the browser's engine holds. The decay keeps the rule from knowing its pairs too well
-# (docs/log.md).
-UNITS, DECAY = 32, 5e-4
+# than eight, and that is what the browser's engine holds. The decay keeps a rule from knowing its pairs too well, and
+# what is left of that differs from one random start to the next: the mean of four is better on other pairs than any of
+# them, and teaches one, also on what lies beside the pairs, by so many deviations (docs/log.md).
+UNITS, DECAY = 32, 1e-4
+TEACHERS, JITTER, SHARPNESS, DECAY_TAUGHT = 4, 0.15, 2.0, 2e-5
+# By so much must leaving a frame as it is be preferred: where experts win most, the rule is least sure.
+DOUBT = 0.25
 # What an expert for enlarged frames does to a frame of full size, or to one that is best left alone, is seen as damage;
 # what is not won on an enlarged one is not seen. A picture that loses more than COST, in dB, says no more than one that
 # loses that.
@@ -117,12 +121,30 @@ def qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.fl
     return np.array(found, np.float32)
 
 
+def _trained(loss: Callable[[Tensor], Tensor], x: Tensor, choices: int, decay: float) -> nn.Sequential:
+    """A rule of two layers for x (N, I), by `loss` of its preferences (N, choices), the first being 0, and `decay`."""
+    rule = nn.Sequential(
+        nn.Linear(x.shape[1], UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, choices - 1)
+    ).double()
+    solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        kept = rule[0].weight.square().sum() + rule[2].weight.square().sum()
+        value = loss(F.pad(rule(x), (1, 0))) + decay * kept
+        value.backward()
+        return value
+
+    solver.step(closure)
+    return rule
+
+
 def fit_route(
     read: NDArray[np.float32], quality: NDArray[np.float32], leaves: bool = False, full_size: int = 1
 ) -> Route:
     """A rule of two layers that loses as little quality as possible: logistic regression of the best choice against
     each other one, every picture weighted by what that other one would cost, `HARM` times that where the best is one
-    of the last `full_size` experts or none and the other one neither, up to `COST`.
+    of the last `full_size` experts or none and the other one neither, up to `COST`. Taught by `TEACHERS` of its kind.
 
     read: what the rule reads, (N, 159) as `seen` gives it. quality: (N, choices) as `qualities` gives it. leaves:
     whether the last of the choices is the picture itself. Raises TrainError when the experts do as well everywhere, so
@@ -140,28 +162,30 @@ def fit_route(
     x = torch.from_numpy(np.ascontiguousarray(read)).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
     x = (x - mean) / spread
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        rule = nn.Sequential(
-            nn.Linear(x.shape[1], UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, choices - 1)
-        ).double()
-    inner, outer = rule[0], rule[2]
-    solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
     target = torch.from_numpy(best)[:, None]
 
-    def loss() -> Tensor:
-        solver.zero_grad()
-        kept = inner.weight.square().sum() + outer.weight.square().sum()
-        preferred = F.pad(rule(x), (1, 0))
-        behind = F.softplus(preferred - preferred.gather(1, target))
-        value = (weight * behind).sum() / weight.sum() + DECAY * kept
-        value.backward()
-        return value
+    def lost_by(preferred: Tensor) -> Tensor:
+        return (weight * F.softplus(preferred - preferred.gather(1, target))).sum() / weight.sum()
 
-    solver.step(loss)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rules = [_trained(lost_by, x, choices, DECAY) for _ in range(TEACHERS)]
+        more = torch.cat([x, x + JITTER * torch.randn_like(x)])
+        with torch.no_grad():
+            meant = SHARPNESS * torch.stack([F.pad(rule(more), (1, 0)) for rule in rules]).mean(0)
+        matters = weight.amax(1).repeat(2)
+
+        def unlike(preferred: Tensor) -> Tensor:
+            told = -(meant.softmax(1) * (SHARPNESS * preferred).log_softmax(1)).sum(1)
+            return (matters * told).sum() / matters.sum()
+
+        rule = _trained(unlike, more, choices, DECAY_TAUGHT)
+    inner, outer = rule[0], rule[2]
     with torch.no_grad():
         inner.weight.div_(spread)
         inner.bias.sub_(inner.weight @ mean)
+        if leaves:
+            outer.bias[-1] -= DOUBT
     layers = [
         (layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy())
         for layer in (inner, outer)
