@@ -67,7 +67,7 @@ def checked(done: Conversion) -> dict[str, parity.Written]:
 def test_keen_in_every_format(model: str, size: tuple[int, int] | None, to: str, tmp_path: Path) -> None:
     done = convert(MODELS / f"{model}.onnx", to, tmp_path, size=size)
     found = checked(done)
-    parts = {"keen": ("", "-second"), "keen-x2": ("",)}[model]
+    parts = {"keen": ("", "-second", "-third"), "keen-x2": ("",)}[model]
     assert set(found) == {
         *(f"{model}{part}{precision}" for part in parts for precision in ("", "-int8")),
         f"{model}-condition",
@@ -134,7 +134,12 @@ def test_the_condition_and_the_rule_are_the_runtimes(width: int, height: int, pe
     inputs = inputs_of(periodic)
     numbers = tuple(rng.normal(size=5 * (inputs + 1 + 1 + periodic) + 1 + periodic).tolist())
     spec = dataclasses.replace(
-        read_spec(MODELS / "keen.onnx"), route=numbers, periodicity=periodic, leaves=periodic
+        read_spec(MODELS / "keen.onnx"),
+        experts=2,
+        full_size=1,
+        route=numbers,
+        periodicity=periodic,
+        leaves=periodic,
     )
     luma = picture(5, height, width)[..., 0]
     expected = look_at(luma, periodic)

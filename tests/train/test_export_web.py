@@ -58,7 +58,7 @@ def initialisers(model: Path) -> dict[str, NDArray[np.float32]]:
 BOTH = {"blocks": 3, "embedding": 32}
 EXPERTS = {
     # The trunk lies where the head does.
-    "keen": ({**BOTH, "head": 32, "trunk": 32, "inner": [16] * 3, "stride": 1},) * 2,
+    "keen": ({**BOTH, "head": 32, "trunk": 32, "inner": [16] * 3, "stride": 1},) * 3,
     # Without a trunk, and with a deeper one.
     "keen-nano": (
         {**BOTH, "head": 16, "trunk": 0, "inner": [16] * 3, "stride": 1},
@@ -73,16 +73,17 @@ def test_every_weight_is_exactly_the_onnx_files(name: str, tmp_path: Path) -> No
     header, tensors = decode(export_web(model, tmp_path))
     assert (header["name"], header["steady"]) == (name, True)
     assert header["experts"] == list(EXPERTS[name])
-    stored, half = initialisers(model), [tensor for tensor, _ in tensors].index("idct.weight") + 1
+    assert header["fullSize"] == len(EXPERTS[name]) - 1
+    stored, expert = initialisers(model), 0
     for index, (tensor, values) in enumerate(tensors):
-        expert = int(index >= half)
-        wanted = stored[tensor + (".1" if expert else "")]
+        expert += index > 0 and tensors[index - 1][0] == "idct.weight"
+        wanted = stored[tensor + (f".{expert}" if expert else "")]
         if (
             tensor == "up.weight" and EXPERTS[name][expert]["stride"] == 1
         ):  # a plain convolution: read the other way
             wanted = wanted.swapaxes(0, 1)
         np.testing.assert_array_equal(values, wanted)
-    assert tensors[-1][0] == "idct.weight"
+    assert tensors[-1][0] == "idct.weight" and expert == len(EXPERTS[name]) - 1
 
 
 @pytest.mark.parametrize("name", ["keen-int8", "keen-x2", "edsr-plain"])

@@ -59,10 +59,14 @@ def convert(
     reduced = networks_of(twin, size) if int8 and twin.is_file() else []
     if spec.condition is not None:
         networks.append(condition_network(spec, size))
-    samples = frames_for(spec, size, data)
+    samples = {
+        kind: frames_for(spec, size, data, kind) for kind in {network.full_size for network in networks}
+    }
     folder = out / (f"{spec.name}-{to}" + (f"-{size[0]}x{size[1]}" if size else ""))
     out.mkdir(parents=True, exist_ok=True)
-    done = Conversion(folder, to, f"{writer.PACKAGE} {metadata.version(writer.PACKAGE)}", len(samples))
+    done = Conversion(
+        folder, to, f"{writer.PACKAGE} {metadata.version(writer.PACKAGE)}", max(map(len, samples.values()))
+    )
     trial = Path(tempfile.mkdtemp(dir=out, prefix=f".{spec.name}."))
     try:
         with progress() as bar:
@@ -72,7 +76,13 @@ def convert(
                 reference = next(n for n in networks if n.name == network.name.removesuffix("-int8"))
                 done.written.append(
                     write_and_compare(
-                        writer, network, reference, trial, _short_card(spec, network), size, samples
+                        writer,
+                        network,
+                        reference,
+                        trial,
+                        _short_card(spec, network),
+                        size,
+                        samples[network.full_size],
                     )
                 )
                 bar.advance(row)

@@ -22,27 +22,33 @@ _KINDS = {
     2: ("x2", "received-half"),
     4: ("x4", "received-quarter"),
 }
+_FULL_SIZE = ("call-full",)
 _RGB_KINDS = {**_KINDS, 4: ("r4-small",)}
 _PER_CATEGORY, _WINDOW = 1, 256
 _CALL_FRAMES = (10, 40, 70)
 
 
-def frames_for(spec: ModelSpec, size: Size | None, data: Path | None) -> list[Sample]:
+def frames_for(
+    spec: ModelSpec, size: Size | None, data: Path | None, full_size: bool | None = None
+) -> list[Sample]:
     """Frames and their pristine twins as a network of that description takes them.
 
-    size: to which they are cut or mirrored on; None cuts them to the network's multiple.
+    size: to which they are cut or mirrored on; None cuts them to the network's multiple. full_size: whether it is an
+    expert for frames that were not enlarged, or for others, and gets no frames of the other kind; None: it takes all.
     """
     if data is None:
-        samples = _embedded(spec)
+        samples = _embedded(spec, bool(full_size))
     else:
         files = validation_pictures(data)
         color = "rgb" if spec.color == "rgb" else "luma"
         kinds = (_RGB_KINDS if spec.color == "rgb" else _KINDS)[spec.scale]
+        if full_size is not None:
+            kinds = tuple(kind for kind in kinds if (kind in _FULL_SIZE) == full_size)
         samples = validation_samples(files, kinds, _PER_CATEGORY, _WINDOW, color=color)
     return [_fitted(sample, spec, size) for sample in samples]
 
 
-def _embedded(spec: ModelSpec) -> list[Sample]:
+def _embedded(spec: ModelSpec, full_size: bool) -> list[Sample]:
     still, clear = (read_rgb(SAMPLES / name) for name in ("still.jpg", "still-reference.webp"))
     pairs: list[tuple[str, Uint8, Uint8]] = []
     if spec.color == "luma":
@@ -50,6 +56,9 @@ def _embedded(spec: ModelSpec) -> list[Sample]:
         call = Call.load()
         source = {1: call.shown, 2: call.received}.get(spec.scale, [])
         pairs = [("call", source[i].luma, call.reference[i]) for i in _CALL_FRAMES if i < len(source)]
+        if full_size:  # as they arrive, beside what was sent
+            arrived = [(call.received[i].luma, call.reference[i]) for i in _CALL_FRAMES]
+            pairs = [("call", got, resize(sent, *got.shape[::-1], "area")) for got, sent in arrived]
     if spec.scale > 1:
         still = resize(clear, clear.shape[1] // spec.scale, clear.shape[0] // spec.scale, "bicubic")
         clear = clear[: still.shape[0] * spec.scale, : still.shape[1] * spec.scale]

@@ -45,10 +45,12 @@ _ENDING = ("Transpose", "Cast", "Clip", "Round")
 
 @dataclass(frozen=True, slots=True)
 class Portable:
-    """One network. name: as its files are called. graph: with free height and width, or fixed ones."""
+    """One network. name: as its files are called. graph: with free height and width, or fixed ones. full_size: of one
+    of several experts, whether it is for frames that were not enlarged; None of what is for all."""
 
     name: str
     graph: onnx.ModelProto
+    full_size: bool | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -69,8 +71,14 @@ def networks_of(path: Path, size: Size | None = None) -> list[Portable]:
     spec, model = read_spec(path), onnx.load(path)
     base, int8 = spec.name.removesuffix("-int8"), "-int8" if spec.name.endswith("-int8") else ""
     parts = ("", *(f"-{ordinal}" for ordinal in ORDINALS[: spec.experts - 1]))
+    first_full_size = spec.experts - spec.full_size
     return [
-        Portable(f"{base}{part}{int8}", _cut(model, spec, expert, size)) for expert, part in enumerate(parts)
+        Portable(
+            f"{base}{part}{int8}",
+            _cut(model, spec, expert, size),
+            expert >= first_full_size if spec.experts > 1 else None,
+        )
+        for expert, part in enumerate(parts)
     ]
 
 
