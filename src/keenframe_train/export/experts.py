@@ -45,7 +45,7 @@ from keenframe_train.progress import progress
 UNITS, DECAY = 32, 1e-4
 TEACHERS, JITTER, SHARPNESS, DECAY_TAUGHT = 4, 0.15, 2.0, 2e-5
 # By so much must leaving a frame as it is be preferred: where experts win most, the rule is least sure.
-DOUBT = 0.25
+DOUBT = 0.5
 # What an expert for enlarged frames does to a frame of full size, or to one that is best left alone, is seen as damage;
 # what is not won on an enlarged one is not seen. A picture that loses more than COST, in dB, says no more than one that
 # loses that.
