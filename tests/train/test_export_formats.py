@@ -13,6 +13,7 @@ import pytest
 
 from keenframe.condition import band_statistics
 from keenframe.conditioning import look_at
+from keenframe.metrics import psnr
 from keenframe.routing import Router, inputs_of, layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe.zoo.store import MODELS, read_spec
@@ -272,3 +273,19 @@ def test_a_file_that_gives_no_numbers_is_refused(value: float, tmp_path: Path) -
     frames = frames_for(spec, (64, 48), None)[:1]
     with pytest.raises(TrainError, match="gives NaN or infinity as sharpened"):
         parity.write_and_compare(Broken(), network, network, tmp_path, "{}", None, frames)
+
+
+def test_experts_are_compared_on_frames_of_their_own_kind(data: Path) -> None:
+    spec = read_spec(MODELS / "keen.onnx")
+    kinds = [{sample.kind for sample in frames_for(spec, None, data, whose)} for whose in (None, False, True)]
+    assert kinds[0] == kinds[1] | kinds[2] and kinds[2] == {"call-full"}
+    enlarged, arrived = (
+        [s for s in frames_for(spec, None, None, whose) if s.kind == "call"] for whose in (False, True)
+    )
+    assert len(enlarged) == len(arrived) == 3
+    for large, small in zip(enlarged, arrived, strict=True):
+        assert large.degraded.shape[0] == pytest.approx(2 * small.degraded.shape[0], abs=8)
+        # What was sent, and not another picture: closer than the enlarged frame is to the camera's.
+        assert psnr(small.degraded, small.pristine) > psnr(large.degraded, large.pristine) > 20
+    assert [network.full_size for network in networks_of(MODELS / "keen.onnx")] == [False, True, True]
+    assert [network.full_size for network in networks_of(MODELS / "keen-x2.onnx")] == [None]
