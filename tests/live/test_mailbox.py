@@ -20,9 +20,9 @@ def test_a_newer_item_takes_the_place_of_one_that_waits() -> None:
 
 def test_what_waits_at_the_end_is_still_given() -> None:
     box: Mailbox[int] = Mailbox()
-    box.put(1)
+    assert box.put(1)
     box.close()
-    box.put(2)
+    assert not box.put(2)
     assert box.get() == (1, 0)
     assert box.get() is None and box.closed
 

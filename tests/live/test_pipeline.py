@@ -16,6 +16,7 @@ from keenframe.frame import Frame
 from keenframe.live import capture, sinks
 from keenframe.live.capture import FrameSource
 from keenframe.live.governed import GovernedSharpener
+from keenframe.live.mailbox import Mailbox
 from keenframe.live.pipeline import Pipeline
 from live.helpers import Collector, Script, endless, frame, governed, unplugged, wait_until
 
@@ -144,6 +145,21 @@ def test_a_camera_that_is_unplugged_is_opened_again(sharpener: GovernedSharpener
     assert events[0] == "camera 'test' stopped: no such device"
     assert events[1].startswith("waiting for it to come back")
     assert events.count("camera is back") == 2
+
+
+def test_a_frame_that_comes_while_the_stream_is_being_stopped_is_counted(sharpener: GovernedSharpener) -> None:
+    """Stopped just between the frame's counting and its handing on, where the target rate is asked for."""
+    mailbox: Mailbox[capture.Captured] = Mailbox()
+
+    def stop_then_answer() -> float:
+        mailbox.close()
+        return 30.0
+
+    reader = capture.Capture(lambda: Script([frame()]), mailbox, sharpener.numbers, stop_then_answer, print)
+    reader.start()
+    assert reader.join(60) and mailbox.get() is None
+    numbers = sharpener.numbers.snapshot()["counters"]
+    assert (numbers["frames_in"], numbers["dropped"]) == (1, 1)
 
 
 def test_stopping_while_the_camera_is_away_takes_no_waiting(

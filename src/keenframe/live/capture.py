@@ -151,4 +151,6 @@ class Capture:
             self._stats.count("skipped")
             return
         self._due_s = max(self._due_s, now_s - _CREDIT * interval_s) + interval_s
-        self._mailbox.put(Captured(frame, now_s))
+        if not self._mailbox.put(Captured(frame, now_s)):
+            # Whoever stops the stream closes the mailbox, at any moment: the frame has been counted in by then.
+            self._stats.count("dropped")

@@ -29,16 +29,17 @@ class Mailbox(Generic[T]):
         """Whether nothing more comes in."""
         return self._closed
 
-    def put(self, item: T) -> None:
-        """Leave `item`, in the place of what waits; ignored once closed."""
+    def put(self, item: T) -> bool:
+        """Leave `item`, in the place of what waits; False, and no more than that, once closed."""
         with self._changed:
             if self._closed:
-                return
+                return False
             if self._full:
                 self._given_up += 1
                 self._dropped += 1
             self._item, self._full = item, True
             self._changed.notify()
+            return True
 
     def get(self, timeout_s: float | None = None) -> tuple[T, int] | None:
         """Wait for an item; with it comes how many were given up for it since the last one.

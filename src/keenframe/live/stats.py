@@ -79,7 +79,7 @@ class Stats:
     """Counters and windows of one stream; any thread may add, any may look.
 
     Counters: frames_in, frames_out, sharpened, passed (went through unsharpened, whatever the reason), dropped
-    (given up because a newer frame came), and whatever else is counted by name.
+    (given up because a newer frame came or the stream was stopped), and whatever else is counted by name.
     """
 
     def __init__(self) -> None:
