@@ -147,7 +147,9 @@ def test_a_camera_that_is_unplugged_is_opened_again(sharpener: GovernedSharpener
     assert events.count("camera is back") == 2
 
 
-def test_a_frame_that_comes_while_the_stream_is_being_stopped_is_counted(sharpener: GovernedSharpener) -> None:
+def test_a_frame_that_comes_while_the_stream_is_being_stopped_is_counted(
+    sharpener: GovernedSharpener,
+) -> None:
     """Stopped just between the frame's counting and its handing on, where the target rate is asked for."""
     mailbox: Mailbox[capture.Captured] = Mailbox()
 

@@ -118,6 +118,28 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
     # Nothing is proved of what is a model already.
     invoke("export", "models/tiny.onnx", "--expert", "models/three.onnx", *words[2:], "--name", "proved")
     assert load_spec(Path("models/proved.onnx")).full_size == 2
+    # Or one expert of each, by name and in any order.
+    picked = (
+        "export",
+        "keen:keen",
+        "--expert",
+        "keen:keen-full",
+        "--expert",
+        "keen:keen-screens",
+        *words[2:],
+    )
+    invoke(*picked, "--name", "picked")
+    card = load_spec(Path("models/picked.onnx"))
+    assert [part["name"] for part in json.loads(card.recipe)["experts"]] == [
+        "keen",
+        "keen-full",
+        "keen-screens",
+    ]
+    assert card.full_size == 2
+    with pytest.raises(TrainError, match=r"'nope' names 0 experts of 'keen'; it has keen, .*keen-full"):
+        invoke(*picked[:-3], "--expert", "keen:nope", *words[2:])
+    with pytest.raises(TrainError, match=r"'tiny' names 3 experts of 'models/three\.onnx'"):
+        invoke("export", "keen", "--expert", "models/three.onnx:tiny", *words[2:])
     with pytest.raises(ModelError, match="there is no model 'none-such'"):
         invoke("export", str(first), "--expert", "none-such", *words)
     for model, wrong in (("keen-int8", "is an INT8 file"), ("keen-x2", "is one network")):

@@ -33,7 +33,7 @@ def export(
         str,
         typer.Argument(
             help="A run's folder or its best.pt; or a model's name, or an .onnx file of ours: with --expert, its "
-            "experts for enlarged frames."
+            "experts for enlarged frames, or the one named behind a colon (keen:keen-screens)."
         ),
     ],
     to: Annotated[
@@ -52,8 +52,8 @@ def export(
     expert: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further keen run, for frames of full size, or a model, for its experts for these: one file with "
-            "all, and a rule fitted on --bank picks one a frame."
+            help="A further keen run, for frames of full size, or a model, for its experts for these or the one named "
+            "behind a colon: one file with all, and a rule fitted on --bank picks one a frame."
         ),
     ] = None,
     full_size: Annotated[
@@ -237,11 +237,11 @@ def _run(
         runs = [best, *(best_of(Path(path)) if _is_run(path) else path for path in expert)]
         for run in runs:
             if isinstance(run, str):
-                _files_of(run, int8=frames > 0)
+                _files_of(_split(run)[0], int8=frames > 0)
             elif (network := Recipe.from_json(load_float(run)[1]["recipe"]).network.name) != "keen":
                 raise TrainError(f"'{run}' holds a '{network}'; only keen networks make several experts")
         if isinstance(best, str):
-            name = name or read_spec(find_model(best)).name
+            name = name or read_spec(find_model(_split(best)[0])).name
         else:
             name = name or Recipe.from_json(load_float(best)[1]["recipe"]).name
         banks = [bank_folder(folder, name), *further]
@@ -280,6 +280,34 @@ def _files_of(model: str, int8: bool) -> list[Path]:
             f"'{rounded}' is not there, so '{model}' gives no expert in INT8; make it, or pass --no-int8"
         )
     return [plain, rounded] if int8 else [plain]
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    """A model, and the name of one of its experts where one stands behind a colon; a path's colon is none."""
+    model, _, expert = text.rpartition(":")
+    return (model, expert) if model and not text.endswith(".onnx") else (text, None)
+
+
+def _taken(text: str, first: bool, int8: bool) -> tuple[list[Path], list[int]]:
+    """A model's files as `_files_of` gives them, and which of its experts are meant: the one that is named, else all
+    for enlarged frames of a model that comes `first`, and all for frames of full size of the others."""
+    import json
+
+    from keenframe.zoo.store import read_spec
+    from keenframe_train.errors import TrainError
+
+    model, expert = _split(text)
+    files = _files_of(model, int8)
+    spec = read_spec(files[0])
+    border = spec.experts - spec.full_size
+    if expert is None:
+        return files, list(range(border) if first else range(border, spec.experts))
+    names = [recipe["name"] for recipe in json.loads(spec.recipe)["experts"]]
+    if names.count(expert) != 1:
+        raise TrainError(
+            f"'{expert}' names {names.count(expert)} experts of '{model}'; it has {', '.join(names)}"
+        )
+    return files, [names.index(expert)]
 
 
 def _tell(done: Exported) -> None:
@@ -361,12 +389,10 @@ def _experts(
 ) -> None:  # fmt: skip
     """Keen runs, and experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
 
-    Of a model that comes first these are its experts for enlarged frames, else those for frames of full size. frames:
-    as `_keen`'s; 0 for no INT8 file.
+    Which of a model's, `_taken` says. frames: as `_keen`'s; 0 for no INT8 file.
     """
     import tempfile
 
-    from keenframe.zoo.store import read_spec
     from keenframe_train.data.bank import open_bank
     from keenframe_train.errors import TrainError
     from keenframe_train.export.experts import expert_of, join, provisional, with_route
@@ -374,17 +400,15 @@ def _experts(
     from keenframe_train.recipe import Recipe
     from keenframe_train.start import check_pairs
 
-    taken: dict[int, range] = {}  # of those of them that are models, the experts
+    taken: dict[int, tuple[list[Path], list[int]]] = {}  # of those of them that are models
     for number, run in enumerate(runs):
         if isinstance(run, Path):
             network, state = load_network(run)
             for pair_folder in banks:
                 check_pairs(Recipe.from_json(state["recipe"]), network, open_bank(pair_folder))
         else:
-            spec = read_spec(_files_of(run, int8=frames > 0)[0])
-            first_full_size = spec.experts - spec.full_size
-            taken[number] = range(first_full_size, spec.experts) if number else range(first_full_size)
-    counts = [len(taken.get(number, [run])) for number, run in enumerate(runs)]
+            taken[number] = _taken(run, first=number == 0, int8=frames > 0)
+    counts = [len(taken[number][1]) if number in taken else 1 for number in range(len(runs))]
     count, full_size = sum(counts), full_size or sum(counts[1:])
     if full_size >= count:
         raise TrainError(
@@ -411,8 +435,9 @@ def _experts(
                     if file is not None:
                         files.append(file)
                 continue
-            for index in taken[number]:
-                for files, path in zip(parts.values(), _files_of(run, int8=frames > 0), strict=False):
+            found, wanted = taken[number]
+            for index in wanted:
+                for files, path in zip(parts.values(), found, strict=False):
                     files.append(Path(scratch) / f"expert-{number}-{index}-of-{path.name}")
                     expert_of(path, index, files[-1])
         description = "Sharpens call frames of any damage at their own size"

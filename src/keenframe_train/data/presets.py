@@ -201,6 +201,37 @@ MIXES: MappingProxyType[str, Mix] = MappingProxyType(
             screens=("call-full-drawn",),
             subjects=MappingProxyType({"call-full-screens": ("screen", "text")}),
         ),
+        # The same for what was enlarged, blurred or noisy; a quarter is pictures and scenes.
+        "keen-screens-enlarged": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.02, d.Identity()),
+                    "r1-drawn": (0.09, _WIDE_R1),
+                    "r1-screens": (0.10, _WIDE_R1),
+                    "r2-drawn": (0.07, _WIDE_R2),
+                    "r2-screens": (0.07, _WIDE_R2),
+                    "r3-drawn": (0.06, _WIDE_R3),
+                    "r3-screens": (0.06, _WIDE_R3),
+                    "call-small-drawn": (0.16, _CALL_SMALL),
+                    "call-small-screens": (0.13, _CALL_SMALL),
+                    "r1": (0.05, _WIDE_R1),
+                    "r2": (0.04, _WIDE_R2),
+                    "r3": (0.03, _WIDE_R3),
+                    "call-small": (0.06, _CALL_SMALL),
+                    "r1-scenes": (0.02, _WIDE_R1),
+                    "call-small-scenes": (0.04, _CALL_SMALL),
+                }
+            ),
+            ("r1", "r2", "r3", "call-half", "clean"),
+            drawn=("r1-scenes", "call-small-scenes"),
+            screens=("r1-drawn", "r2-drawn", "r3-drawn", "call-small-drawn"),
+            subjects=MappingProxyType(
+                {
+                    name: ("screen", "text")
+                    for name in ("r1-screens", "r2-screens", "r3-screens", "call-small-screens")
+                }
+            ),
+        ),
         # What the rule between keen's experts is fitted on: a soft picture is not an enlarged one.
         "keen-route": Mix(
             MappingProxyType(
