@@ -1,4 +1,4 @@
-"""keen: the expert for enlarged, blurred and noisy frames; the flagship is it, keen-screens and keen-full in one file.
+"""keen: the expert for enlarged, blurred and noisy frames; the flagship is it and three more experts in one file.
 
 keenframe-train reproduce keen --data DIR --budget cpu    # teacher, control, distilled student
 keenframe-train fit keen --data DIR --control             # the student alone, from nothing

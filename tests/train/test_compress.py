@@ -460,7 +460,17 @@ def test_the_table_of_int8(data: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "name", ["keen-base", "keen-full", "keen-nano", "keen-nano-full", "keen-screens", "keen-x2", "keen-x4"]
+    "name",
+    [
+        "keen-base",
+        "keen-full",
+        "keen-nano",
+        "keen-nano-full",
+        "keen-screens",
+        "keen-screens-enlarged",
+        "keen-x2",
+        "keen-x4",
+    ],
 )
 def test_the_recipes_without_a_teacher_run(name: str, tmp_path: Path) -> None:
     for part, seed in (("train-0", 1), ("val", 2)):
