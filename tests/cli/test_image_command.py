@@ -165,6 +165,18 @@ def test_bad_use_is_one_clear_line(
     assert not (tmp_path / "b.png").exists()
 
 
+def test_no_folder_stays_that_was_made_for_nothing(tmp_path: Path, options: list[object]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "in/deep").mkdir(parents=True)
+    save(tmp_path / "in/a.png")
+    (tmp_path / "in/deep/b.png").write_bytes(b"no picture")
+    assert keenframe("image", tmp_path / "in/deep", "-o", tmp_path / "out/of/it", *options).code == 1
+    assert keenframe("image", tmp_path / "in/deep", "-o", tmp_path / "mine", *options).code == 1
+    assert not (tmp_path / "out").exists() and (tmp_path / "mine").is_dir()
+    done = keenframe("image", tmp_path / "in", "-o", tmp_path / "out", *options)
+    assert done.code == 1 and [found.name for found in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
 def test_foreign_model_is_refused(tmp_path: Path) -> None:
     source = save(tmp_path / "a.png")
     (tmp_path / "broken.onnx").write_bytes(b"not a model" * 9)

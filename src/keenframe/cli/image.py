@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,7 @@ def image(
             for source, target in jobs:
                 stop.check()
                 progress.update(task, description=source.name)
+                made = [folder for folder in target.parents if not folder.exists()]
                 try:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     lost = sharpen_image(
@@ -55,6 +57,11 @@ def image(
                     failed.append(_about(source, str(error)))
                 except OSError as error:
                     failed.append(f"the folder '{target.parent}' could not be made: {reason(error)}")
+                finally:
+                    # No folder stays that was made for nothing; one with a picture in it cannot be removed.
+                    with suppress(OSError):
+                        for folder in made:
+                            folder.rmdir()
                 progress.advance(task)
     for message in losses:
         warn(message)
