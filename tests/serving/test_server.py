@@ -169,6 +169,7 @@ def test_a_signal_waits_for_the_servers_end(when: str, named: str, monkeypatch: 
         return loop
 
     monkeypatch.setattr(server.uvicorn.Config, "get_loop_factory", factory)
+
     def ready() -> None:
         if when == "ready":
             signal.raise_signal(number)
