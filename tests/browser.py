@@ -38,6 +38,8 @@ def browser(*more: str) -> Iterator[Browser]:
     """A headless Chromium with a fresh profile, driven by Playwright; `more` are further launch arguments."""
     path = chromium()
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    # Its own five seconds are too few for a busy machine; what is expected comes, or does not, all the same.
+    playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=path, args=[*ARGUMENTS, *more])
         try:

@@ -71,7 +71,7 @@ class Report(NamedTuple):
 
 
 class Pictures(MediaStreamTrack):
-    """Gray pictures whose level rises by one a frame, 30 a second; `size` may change on the way."""
+    """Gray pictures whose level rises by one a frame, up to 200, 30 a second; `size` may change on the way."""
 
     kind = "video"
 
@@ -87,7 +87,7 @@ class Pictures(MediaStreamTrack):
         await self._pace.tick(1 / 30)
         width, height = self.size
         luma = np.full((height * 3 // 2, width), 128, np.uint8)
-        luma[:height] = 40 + self.sent % 160
+        luma[:height] = min(40 + self.sent, 200)
         frame = av.VideoFrame.from_ndarray(luma, "yuv420p")
         frame.pts, frame.time_base = round(90000 * self._pace.elapsed_s), Fraction(1, 90000)
         self.sent += 1
@@ -135,7 +135,7 @@ class Client:
         await self.connection.setLocalDescription(await self.connection.createOffer())
         sdp = await answer(self.connection.localDescription.sdp)
         await self.connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (state := self.connection.connectionState) != "connected":
                 if state in ("failed", "closed"):
                     raise ConnectionError(state)
@@ -189,7 +189,7 @@ class Client:
             pass
 
 
-async def until(reached: Callable[[], Any], what: str, timeout_s: float = 30.0) -> None:
+async def until(reached: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
     """Wait until `reached()` is true. AssertionError after `timeout_s`."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s

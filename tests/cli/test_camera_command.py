@@ -41,7 +41,11 @@ def test_a_test_picture_without_a_display(unsharp_model: Path) -> None:
     )
 
 
-def test_json_lines_and_a_recording_with_true_times(unsharp_model: Path, tmp_path: Path) -> None:
+def test_json_lines_and_a_recording_with_true_times(
+    unsharp_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine that stands still for a moment is no source that begins anew.
+    monkeypatch.setattr("keenframe.media.record._JUMP_S", 60.0)
     target = tmp_path / "out.mp4"
     done = keenframe(*live(unsharp_model, "--json", "--duration", 3, "--no-preview", "--record", target))
     assert done.code == 0, done.err
@@ -65,7 +69,7 @@ def test_a_file_ends_by_itself_and_may_be_repeated(unsharp_model: Path, tmp_path
     options = ["--model", unsharp_model, "--engine", "onnxruntime", "--null", "--json", "--fps", 60]
     once = keenframe("camera", clip, *options)
     assert once.code == 0 and lines(once.out)[-1]["counters"]["frames_in"] == 10
-    again = keenframe("camera", clip, "--loop", "--duration", 1.5, *options)
+    again = keenframe("camera", clip, "--loop", "--duration", 3, *options)
     assert again.code == 0 and lines(again.out)[-1]["counters"]["frames_in"] > 20
 
 
@@ -242,6 +246,7 @@ def test_a_recording_that_has_died_shows_no_dot_and_r_begins_another(
     begun: list[RecordingSink] = []
     plain = Preview.show
     dots: list[bool] = []
+    keys = [pygame.K_r, pygame.K_r, pygame.K_q]
 
     def failing(self: RecordingSink, shot: Any) -> None:
         if self not in begun:
@@ -257,9 +262,10 @@ def test_a_recording_that_has_died_shows_no_dot_and_r_begins_another(
         if not dots or dots[-1] != recording:
             dots.append(recording)
             if len(dots) in (1, 3):
-                press(pygame.K_r)
-            elif len(dots) == 4:
-                press(pygame.K_q)
+                press(keys.pop(0))
+        # The window may show a frame that came before the second recording began; that takes the next one.
+        if len(dots) == 4 and len(begun) == 2 and keys:
+            press(keys.pop(0))
 
     monkeypatch.setattr(Preview, "show", show)
     monkeypatch.setattr(RecordingSink, "write", failing)

@@ -312,10 +312,10 @@ def test_an_error_in_the_network_ends_all_threads(tmp_path: Path, same: Sharpene
             return frame
 
     clip = make(tmp_path / "a.mkv", Clip(times=[33 * i for i in range(60)]))
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(RuntimeError, match="network broke"):
         run(clip, "b.mkv", Failing())  # type: ignore[arg-type]
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
     assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
 
 
@@ -324,10 +324,35 @@ def test_an_error_in_the_caller_ends_all_threads(tmp_path: Path, same: Sharpener
         raise KeyboardInterrupt
 
     clip = make(tmp_path / "a.mkv", Clip(times=[33 * i for i in range(60)]))
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         run(clip, "b.mkv", same, on_progress=stop)
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
+
+
+@pytest.mark.parametrize("struck", ["keenframe-reader", "keenframe-sharpener"])
+def test_ctrl_c_while_the_threads_are_being_started_ends_them(
+    tmp_path: Path, same: Sharpener, monkeypatch: pytest.MonkeyPatch, struck: str
+) -> None:
+    """It comes where a start waits for the thread's first step; the file must not be closed under a reader."""
+    plain = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        plain(thread)
+        if thread.name == struck:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    clip = make(tmp_path / "a.mkv", Clip(times=[33 * i for i in range(60)]))
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, "b.mkv", same)
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        # Its work is over; Python may still be at its end.
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)
     assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
 
 

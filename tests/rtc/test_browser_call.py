@@ -168,12 +168,20 @@ def test_sound_and_picture_are_of_one_time(page: Any, sources: dict[str, Source]
     with Loopback(Recording(), sources["360p"]) as call:
         call.start(page, play=True)
         call.wait(page, 240)
-        numbers = page.evaluate("loopback.statistics()")
-        apart_ms = (
-            numbers["inbound"]["estimatedPlayoutTimestamp"] - numbers["sound"]["estimatedPlayoutTimestamp"]
-        )
-        # What a busy machine's player makes of it; times of another clock would be off by seconds and more.
-        assert abs(apart_ms) < 400
+
+        def apart_ms() -> float:
+            numbers = page.evaluate("loopback.statistics()")
+            return float(
+                numbers["inbound"]["estimatedPlayoutTimestamp"]
+                - numbers["sound"]["estimatedPlayoutTimestamp"]
+            )
+
+        # What a busy machine's player makes of it, in a while; times of another clock would be off by seconds and more
+        # for ever.
+        deadline_s = time.monotonic() + 60
+        while abs(found_ms := apart_ms()) >= 400:
+            assert time.monotonic() < deadline_s, found_ms
+            page.wait_for_timeout(200)
 
 
 def test_participants_that_leave_with_and_without_a_word(chrome: Any, sources: dict[str, Source]) -> None:

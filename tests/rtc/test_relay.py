@@ -44,7 +44,7 @@ class Party:
 
         async def closing() -> None:
             try:
-                await asyncio.wait_for(work, 120)
+                await asyncio.wait_for(work, 300)
             finally:
                 await asyncio.gather(*(one.close() for one in self._made))
 
@@ -118,9 +118,12 @@ def test_sound_goes_through_untouched(party: Party) -> None:
 def test_sound_and_picture_keep_their_sender_s_clock(party: Party) -> None:
     """The reports of what comes back tell the time of what was sent, however long the relay took for a picture."""
 
+    # Much longer than a busy machine holds up sound.
+    slow_s = 1.0
+
     class Slow(PassThrough):
         def sharpen(self, frame: Frame, dropped: int = 0) -> Frame:
-            threading.Event().wait(0.2)
+            threading.Event().wait(slow_s)
             return super().sharpen(frame, dropped)
 
     async def work() -> None:
@@ -132,8 +135,8 @@ def test_sound_and_picture_keep_their_sender_s_clock(party: Party) -> None:
             kind: statistics.median(report.age_s for report in client.reports[kind])
             for kind in client.reports
         }
-        # A picture that was sent just now came in 0.2 s ago or more; its report says so, and sound's does not.
-        assert age["video"] > 0.19 > age["audio"], age
+        # A picture that was sent just now came in so long ago or longer; its report says so, and sound's does not.
+        assert age["video"] > 0.95 * slow_s > age["audio"], age
 
     party.run(work())
 
@@ -264,7 +267,8 @@ def test_offers_that_cannot_be_used_are_refused_and_leave_nothing(party: Party) 
 
 def test_a_connection_that_cannot_come_up_is_ended(party: Party) -> None:
     async def work() -> None:
-        relay = party.relay(options=PeerOptions(connect_s=1.0))
+        # One has the time that a busy machine may take to find out that it fails.
+        relay, hasty = party.relay(), party.relay(options=PeerOptions(connect_s=1.0))
         wrong, lost = party.client(sound=False), party.client(sound=False)
         network = LossyNetwork(loss=1.0)
 
@@ -279,11 +283,12 @@ def test_a_connection_that_cannot_come_up_is_ended(party: Party) -> None:
             return await relay.answer("\r\n".join(keys) + "\r\n")
 
         async def nowhere(sdp: str) -> str:
-            return await network.answer(await relay.answer(network.offer(sdp)))
+            return await network.answer(await hasty.answer(network.offer(sdp)))
 
         calls = [asyncio.ensure_future(wrong.call(forged)), asyncio.ensure_future(lost.call(nowhere))]
-        await until(lambda: sum(relay.stats()["ended"].values()) == 2, "end of both")
-        assert relay.stats()["ended"] == {"the connection failed": 1, "not connected within 1 s": 1}
+        await until(lambda: relay.stats()["ended"] and hasty.stats()["ended"], "end of both")
+        assert relay.stats()["ended"] == {"the connection failed": 1}
+        assert hasty.stats()["ended"] == {"not connected within 1 s": 1}
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

@@ -127,7 +127,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, identity_mod
         # It listens already; until it is there, who comes waits.
         numbers = httpx.get(f"{url}stats.json", timeout=60).json()
         assert numbers["peers"] == 0
-        refused = httpx.post(f"{url}offer", content=json.dumps({"sdp": "no"}))
+        refused = httpx.post(f"{url}offer", content=json.dumps({"sdp": "no"}), timeout=60)
         assert refused.status_code == 400
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)

@@ -156,12 +156,13 @@ def test_pictures_go_through_with_their_times(
 def test_a_slow_sharpener_gets_the_newest_and_the_rest_is_counted(
     bench: Callable[..., Bench], pictures: list[np.ndarray]
 ) -> None:
-    held = threading.Event()
+    taken, held = threading.Event(), threading.Event()
 
     class Slow(PassThrough):
         given_up = 0
 
         def sharpen(self, frame: Frame, dropped: int = 0) -> Frame:
+            taken.set()
             held.wait()
             self.given_up += dropped
             return super().sharpen(frame, dropped)
@@ -169,7 +170,7 @@ def test_a_slow_sharpener_gets_the_newest_and_the_rest_is_counted(
     one = bench(Slow())
     frames = encoded(pictures[:20])
     one.stream.put(frames[0])
-    until(lambda: one.counters["frames_in"] == 1)
+    assert taken.wait(60)
     for frame in frames[1:]:
         one.stream.put(frame)
     until(lambda: one.counters["frames_in"] == 20)

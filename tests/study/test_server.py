@@ -331,7 +331,8 @@ def test_guessing_is_slowed_down_and_harms_nobody_else(visitor: Visitor, client:
         client.get("/api/state", headers={"Authorization": f"Bearer {secrets.token_hex(32)}"}).status_code
         for _ in range(30)
     ]
-    assert statuses[0] == 401 and statuses[-1] == 429
+    # On a busy machine one more may be free again in between.
+    assert statuses[:20] == [401] * 20 and statuses.count(429) >= 5
     assert visitor.get("/api/state").status_code == 200
     assert client.get("/api/state", headers={"Authorization": "Basic eDp5"}).status_code == 401
 
@@ -342,12 +343,16 @@ def test_a_proxy_is_believed_only_when_told(folder: Path, options: tuple[str, ..
 
     def ask(url: str, client: str) -> int:
         headers = {"Authorization": f"Bearer {secrets.token_hex(32)}", "X-Forwarded-For": client}
-        return httpx.get(f"{url}/api/state", headers=headers).status_code
+        return visitor.get(f"{url}/api/state", headers=headers).status_code
 
-    with serving(folder, *options) as server:
+    with serving(folder, *options) as server, httpx.Client(timeout=60) as visitor:
         while ask(server.url, "192.0.2.1") == 401:
             pass
-        assert ask(server.url, "192.0.2.2") == (401 if options else 429)
+        if options:
+            assert ask(server.url, "192.0.2.2") == 401
+        else:
+            # Since then one more may be free again, but not the twenty of an address of its own.
+            assert 429 in [ask(server.url, "192.0.2.2") for _ in range(5)]
 
 
 @pytest.fixture

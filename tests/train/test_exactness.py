@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(pairs: Path, data: Path, tm
 def test_two_processes_do_what_one_does(pairs: Path, data: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=8)
     process = child(pairs, data, tmp_path / "two", recipe, 2, wait_at=-1)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     with first_gradients() as expected:
         one = alone(recipe, pairs, data, tmp_path / "one")

@@ -79,13 +79,20 @@ def test_a_killed_run_leaves_no_worker_and_goes_on(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert len(workers) == 2
-    wait_for(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers))
+    wait_for(lambda: all(map(ended, workers)))
     done = len(manifest.read_text().splitlines())
     subprocess.run([*command, "--count", str(done + 6)], cwd=tmp_path, check=True, capture_output=True)
     assert len(list((tmp_path / "out" / "text").glob("*.png"))) >= done + 6
     render_pictures("text", tmp_path / "whole", done + 6, (160, 160))
     made, whole = content(tmp_path / "out"), content(tmp_path / "whole")
     assert all(made[name] == whole[name] for name in whole if name.endswith("05.png"))
+
+
+def ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -62,8 +62,8 @@ def test_a_picture_from_choice_to_download(page: Page, url: str, tmp_path: Path)
     assert download.suggested_filename == "Ferien é-keenframe.png"
     saved = np.asarray(Image.open(download.path()))
     place = f"{url}/api/pictures"
-    about = httpx.post(place, content=png()).json()
-    asked = httpx.get(f"{place}/{about['id']}/result?strength=1.5").content
+    about = httpx.post(place, content=png(), timeout=60).json()
+    asked = httpx.get(f"{place}/{about['id']}/result?strength=1.5", timeout=60).content
     assert np.array_equal(saved, np.asarray(Image.open(io.BytesIO(asked))))
 
 
@@ -130,12 +130,12 @@ def test_what_is_shown_is_what_is_downloaded(page: Page, url: str, alpha: bool) 
     }""")
     page.locator(".divider").first.focus()
     page.keyboard.press("Home")
-    about = httpx.post(f"{url}/api/pictures", content=content).json()
+    about = httpx.post(f"{url}/api/pictures", content=content, timeout=60).json()
     for strength in ("0", "0.4", "1", "1.5", "2"):
         page.get_by_role("slider", name="Strength").fill(strength)
         expect(page.locator("#picture output").first).to_have_attribute("aria-busy", "false")
         page.mouse.move(0, 0)
-        answer = httpx.get(f"{url}/api/pictures/{about['id']}/result?strength={strength}")
+        answer = httpx.get(f"{url}/api/pictures/{about['id']}/result?strength={strength}", timeout=60)
         file = Image.open(io.BytesIO(answer.content)).convert("RGBA")
         gray = Image.new("RGBA", file.size, (128, 128, 128, 255))
         wanted = np.asarray(Image.alpha_composite(gray, file).convert("RGB")).astype(np.float64)
@@ -268,7 +268,7 @@ def test_a_server_that_is_gone(page: Page) -> None:
 def test_a_picture_that_was_removed(page: Page) -> None:
     opened(page, png())
     for _ in range(12):
-        httpx.post(f"{page.url}api/pictures", content=png(40, 40))
+        httpx.post(f"{page.url}api/pictures", content=png(40, 40), timeout=60)
     page.get_by_role("button", name="Download").click()
     expect(page.get_by_role("alert")).to_contain_text("not kept any more")
 

@@ -36,7 +36,7 @@ def test_it_serves_until_it_is_told_to_end(
 ) -> None:
     with served(tmp_path, unsharp_model, monkeypatch=monkeypatch) as (url, process):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
-        assert "keenframe" in httpx.get(url).text
+        assert "keenframe" in httpx.get(url, timeout=60).text
         assert any(tmp_path.iterdir())
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
@@ -51,8 +51,8 @@ def test_others_need_the_token(tmp_path: Path, unsharp_model: Path, monkeypatch:
         match = re.fullmatch(r"http://[\d.]+:(\d+)/\?token=([\w-]{32})", url)
         assert match, url
         here = f"http://127.0.0.1:{match[1]}"
-        assert httpx.get(here).status_code == 401
-        with httpx.Client(base_url=here) as user:
+        assert httpx.get(here, timeout=60).status_code == 401
+        with httpx.Client(base_url=here, timeout=60) as user:
             assert user.get("/", params={"token": match[2]}).status_code == 200
             assert user.get("/api/about").status_code == 200
         process.terminate()

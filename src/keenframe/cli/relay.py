@@ -89,10 +89,10 @@ def relay(
                 "others on your network can reach the relay, with the whole address below; offers are not encrypted "
                 "on their way, and browsers open a camera only on this computer or over https"
             )
-        announce(addresses(listener, access.token))
+        urls = addresses(listener, access.token)
         # That is the usual way: nothing has failed.
         with contextlib.suppress(KeyboardInterrupt):
-            run(create_app(service, access), listener, CONNECTIONS)
+            run(create_app(service, access), listener, CONNECTIONS, on_ready=lambda: announce(urls))
 
 
 def _bitrates(text: str) -> Bitrates:

@@ -53,11 +53,14 @@ def serve(
                 "others on your network can reach this page, with the whole address below; what they send is not "
                 "encrypted, and browsers open their camera only on the computer that keenframe runs on"
             )
-        announce(urls)
-        if browser:
-            # It may take its time to find a browser, and must not hold up the server.
-            threading.Thread(target=webbrowser.open, args=(urls[0],), daemon=True).start()
-        run(app, listener, limits.connections)
+
+        def ready() -> None:
+            announce(urls)
+            if browser:
+                # It may take its time to find a browser, and must not hold up the server.
+                threading.Thread(target=webbrowser.open, args=(urls[0],), daemon=True).start()
+
+        run(app, listener, limits.connections, on_ready=ready)
 
 
 def _relay(model: str, engine: str, threads: int | None) -> tuple[RelayLike | None, str]:

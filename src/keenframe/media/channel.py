@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# How long a thread whose start was broken off is waited for: it may not have begun at all.
+_BROKEN_OFF_S = 5.0
+
 
 class Aborted(Exception):
     """The other side has given up: stop working, nobody wants the result."""
@@ -72,6 +75,7 @@ class Channel(Generic[T]):
 def feed(channel: Channel[T], items: Iterable[T], name: str) -> threading.Thread:
     """A started thread that puts all of `items` into `channel` and closes it, with their error if they
     raise one."""
+    over = threading.Event()
 
     def work() -> None:
         try:
@@ -83,7 +87,15 @@ def feed(channel: Channel[T], items: Iterable[T], name: str) -> threading.Thread
             channel.close(error)
         else:
             channel.close()
+        finally:
+            over.set()
 
     thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except BaseException:
+        # Ctrl-C, most likely in the wait for the thread's first step: it works on what the caller is about to close.
+        channel.abort()
+        over.wait(_BROKEN_OFF_S)
+        raise
     return thread

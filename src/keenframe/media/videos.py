@@ -8,6 +8,7 @@ Packets of sound and subtitles travel in the same queues, so that nothing has to
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -107,11 +108,10 @@ def _run(
     decoded: Channel[VideoFrame | Packet[Any]] = Channel(_QUEUE_LENGTH)
     sharpened: Channel[Item] = Channel(_QUEUE_LENGTH)
     stage = _Stage(sharpener, strength, compare, encoder)
-    threads = [
-        feed(decoded, reader, "keenframe-reader"),
-        feed(sharpened, stage.run(decoded), "keenframe-sharpener"),
-    ]
+    threads: list[threading.Thread] = []
     try:
+        threads.append(feed(decoded, reader, "keenframe-reader"))
+        threads.append(feed(sharpened, stage.run(decoded), "keenframe-sharpener"))
         for item in sharpened:
             if isinstance(item, Packet):
                 writer.write(item)

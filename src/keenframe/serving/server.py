@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -32,14 +32,17 @@ def run(
     connections: int,
     per_address: int | None = None,
     behind_proxy: bool = False,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve `app` until a signal ends it; what the signal does otherwise happens after the end.
 
     connections, per_address: at once, in all and from one address, which has no limit of its own by default.
-    behind_proxy: believe a proxy on this machine about who comes.
+    behind_proxy: believe a proxy on this machine about who comes. on_ready is called once a signal may come at any
+    moment: whoever reads that the server is there may end it at once.
     """
     server = uvicorn.Server(config(app, connections, per_address, behind_proxy))
     with _signals_after(server):
+        on_ready()
         server.run(sockets=[listener])
 
 

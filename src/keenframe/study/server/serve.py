@@ -23,7 +23,6 @@ def serve(
     """
     api = Api(folder, study, Database(folder, study))
     try:
-        on_ready()
-        run(create_app(api), listener, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS, behind_proxy)
+        run(create_app(api), listener, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS, behind_proxy, on_ready)
     finally:
         api.close()
