@@ -280,7 +280,7 @@ def test_a_rule_between_another_number_of_networks_is_refused(page: Page, networ
       const wasm = new WebAssembly.Instance(await compileEngine(location.origin + "/keenframe/")).exports;
       model.experts = Array({networks}).fill(model.experts[0]);
       setRoute(wasm, model);"""
-    assert f"no rule of 5219 numbers between {networks} networks" in error_of(page, code)
+    assert f"no rule of 5252 numbers between {networks} networks" in error_of(page, code)
 
 
 def test_a_network_of_another_shape_is_refused(page: Page) -> None:

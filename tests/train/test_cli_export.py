@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from keenframe import Sharpener
 from keenframe.errors import ModelError
+from keenframe.routing import inputs_of, layers_of
 from keenframe.zoo.spec import load_spec
 from keenframe_train.checkpoint import save_checkpoint
 from keenframe_train.cli import app
@@ -140,6 +141,35 @@ def test_two_runs_become_one_model(data: Path, tmp_path: Path, monkeypatch: pyte
         invoke(*picked[:-3], "--expert", "keen:nope", *words[2:])
     with pytest.raises(TrainError, match=r"'tiny' names 3 experts of 'models/three\.onnx'"):
         invoke("export", "keen", "--expert", "models/three.onnx:tiny", *words[2:])
+    # Or all of it and a run, whose rule is that of the model where the run is not taken.
+    grow = (
+        "export",
+        "models/three.onnx",
+        "--expert",
+        str(second),
+        "--expert",
+        "models/three.onnx",
+        "--full-size",
+        "2",
+    )
+    invoke(*grow, *words, "--name", "grown", "--extend")
+    grown = load_spec(Path("models/grown.onnx"))
+    assert (grown.experts, grown.full_size) == (4, 2) and grown.route is not None and three.route is not None
+    had, has = (
+        layers_of(s.route or (), s.experts, inputs_of(s.periodicity), s.leaves) for s in (three, grown)
+    )
+    assert all(np.array_equal(*pair) for pair in zip(had[0], has[0], strict=True))
+    assert np.array_equal(had[1][0], has[1][0][1:]) and np.array_equal(had[1][1], has[1][1][1:])
+    for wrong in (
+        ("export", str(first), "--expert", "models/three.onnx"),
+        ("export", "models/three.onnx", "--expert", "models/three.onnx"),
+        ("export", "models/three.onnx", "--expert", str(second)),
+        ("export", "models/tiny.onnx", "--expert", str(second), "--expert", "models/three.onnx"),
+    ):
+        with pytest.raises(TrainError, match="--extend takes all experts of one model in their order"):
+            invoke(*wrong, *words, "--extend")
+    with pytest.raises(TrainError, match="--extend is for further experts; pass --expert, too"):
+        invoke("export", "models/three.onnx", *words, "--extend")
     with pytest.raises(ModelError, match="there is no model 'none-such'"):
         invoke("export", str(first), "--expert", "none-such", *words)
     for model, wrong in (("keen-int8", "is an INT8 file"), ("keen-x2", "is one network")):

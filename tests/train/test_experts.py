@@ -16,7 +16,16 @@ from keenframe.routing import layers_of, scores
 from keenframe.zoo.spec import CONDITION_KIND, ModelSpec, load_spec
 from keenframe_train.data.bank import Bank
 from keenframe_train.errors import TrainError
-from keenframe_train.export.experts import Route, expert_of, fit_route, join, only, provisional, qualities
+from keenframe_train.export.experts import (
+    Route,
+    expert_of,
+    extend_route,
+    fit_route,
+    join,
+    only,
+    provisional,
+    qualities,
+)
 from keenframe_train.export.onnx_file import run_file, to_graph, write_model
 from keenframe_train.export.package import share_bias
 from keenframe_train.nets.keen import Keen, KeenConfig
@@ -94,6 +103,43 @@ def test_a_rule_between_four_experts_follows_the_best() -> None:
     assert shares == [(1, 0, 0), (0, 1, 0)]
     # A tenth at most of what taking one of them for all would lose.
     assert route.lost < 0.1 * (quality.max(1) - quality[:, 0]).mean()
+
+
+def test_a_rule_learns_of_a_further_expert_and_forgets_nothing() -> None:
+    rng = np.random.default_rng(4)
+    seen = rng.normal(0, 1, (800, 159)).astype(np.float32)
+    # Two numbers decide between two experts and none; the new one is better where the first is best by far.
+    quality = np.stack([seen[:, 0], seen[:, 1], np.zeros(800, np.float32)], 1)
+    known = fit_route(seen, quality, leaves=True)
+    new = np.where(seen[:, 0] > 1, quality[:, 0] + 0.5, -2)
+    four = np.insert(quality, 1, new, 1)
+    grown = extend_route(known, [1], seen, four, full_size=1)
+    assert grown.leaves and len(grown.shares) == 4 and len(grown.numbers()) == len(known.numbers()) + 33
+    before = layers_of(known.numbers(), 2, 159, leaves=True)
+    after = layers_of(grown.numbers(), 3, 159, leaves=True)
+    found, kept = scores(after, seen), scores(before, seen)
+    np.testing.assert_allclose(found[:, [0, 2, 3]], kept, atol=1e-3)
+    # Where it is not taken, everything is as it was, and it is taken where it should be.
+    chosen, was = found.argmax(1), np.array([0, 2, 3])[kept.argmax(1)]
+    assert (chosen == was)[chosen != 1].all()
+    assert (chosen == 1)[four.argmax(1) == 1].mean() > 0.7
+    assert grown.lost < 0.7 * (four.max(1) - four[np.arange(800), was]).mean()
+
+
+def test_a_rule_that_cannot_learn_of_a_further_expert_is_refused() -> None:
+    rng = np.random.default_rng(5)
+    seen = rng.normal(0, 1, (60, 159)).astype(np.float32)
+    quality = rng.normal(0, 1, (60, 4)).astype(np.float32)
+    known = fit_route(seen, quality[:, :3], leaves=True)
+    for rule, new, read in (
+        (provisional(3), [1], seen),
+        (known, [1, 2], seen),
+        (known, [1], seen[:, :128]),
+    ):
+        with pytest.raises(TrainError, match="expected a rule of 2 layers that reads"):
+            extend_route(rule, new, read, quality)
+    with pytest.raises(TrainError, match="first expert is new"):
+        extend_route(known, [0], seen, quality)
 
 
 def test_a_rule_without_anything_to_choose_is_refused() -> None:

@@ -71,6 +71,13 @@ def export(
     rule_bank: Annotated[
         list[Path] | None, typer.Option(help="Further pairs to fit the rule on; may be repeated.")
     ] = None,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            help="Where all of a model's experts are among them: its rule stays as it is between these, and learns "
+            "when to take the others."
+        ),
+    ] = False,
     int8: Annotated[bool, typer.Option(help="Also write the INT8 file.")] = True,
     frames: Annotated[int, typer.Option(min=1, help="Calibration frames.")] = 96,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each bank that the rule is fitted on.")] = 5000,
@@ -89,8 +96,9 @@ def export(
     wanted = _size(size)
     if to is not None:
         _check_format(to, size)
-    if full_size is not None and not expert:
-        raise TrainError("--full-size counts experts; pass --expert, too")
+    if (full_size is not None or extend) and not expert:
+        said = "--extend is for further experts" if extend else "--full-size counts experts"
+        raise TrainError(f"{said}; pass --expert, too")
     if _is_run(model) or expert:
         if data is None and any(map(_is_run, [model, *(expert or [])])):
             raise TrainError(
@@ -105,6 +113,7 @@ def export(
             models,
             expert or [],
             full_size,
+            extend,
             folder,
             rule_bank or [],
             kept,
@@ -146,13 +155,41 @@ def rule(
         out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
 
 
-def _fitted(model: Path, banks: Sequence[Path], pairs: int) -> Route:
-    """The rule between a model's experts that suits `pairs` of each bank best."""
+def _known(taken: dict[int, tuple[list[Path], list[int]]], runs: int) -> tuple[Route, list[int]]:
+    """The rule of the one model whose experts are all among those that are joined, in their order, and the places of
+    the others. taken: of those of so many runs and models that are models, what `_taken` gives."""
+    from keenframe.routing import inputs_of, layers_of
+    from keenframe.zoo.store import read_spec
+    from keenframe_train.errors import TrainError
+    from keenframe_train.export.experts import Route
+
+    files = {found[0] for found, _ in taken.values()}
+    specs = [read_spec(file) for file in files]
+    own = [index for number in sorted(taken) for index in taken[number][1]]
+    if len(specs) != 1 or own != list(range(specs[0].experts)) or 0 not in taken or len(taken) == runs:
+        raise TrainError(
+            "--extend takes all experts of one model in their order, the first in the first place, and runs beside "
+            "them"
+        )
+    spec, new, place = specs[0], [], 0
+    for number in range(runs):
+        if number not in taken:
+            new.append(place)
+        place += len(taken[number][1]) if number in taken else 1
+    assert spec.route is not None  # of several experts
+    layers = layers_of(spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves)
+    return Route(layers, leaves=spec.leaves), new
+
+
+def _fitted(
+    model: Path, banks: Sequence[Path], pairs: int, known: tuple[Route, list[int]] | None = None
+) -> Route:
+    """The rule between a model's experts that suits `pairs` of each bank best; of known ones among them as `_known`."""
     import numpy as np
 
     from keenframe.zoo.store import read_spec
     from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import fit_route, qualities, seen
+    from keenframe_train.export.experts import extend_route, fit_route, qualities, seen
 
     found = []
     opened = [open_bank(folder) for folder in banks]
@@ -160,8 +197,11 @@ def _fitted(model: Path, banks: Sequence[Path], pairs: int) -> Route:
         items = np.array(bank.picked(pairs))
         found.append((seen(bank, items), qualities(model, bank, items)))
     read, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    leaves = all(bank.scale == 1 for bank in opened)
-    route = fit_route(read, quality, leaves, read_spec(model).full_size)
+    full_size = read_spec(model).full_size
+    if known is None:
+        route = fit_route(read, quality, all(bank.scale == 1 for bank in opened), full_size)
+    else:
+        route = extend_route(*known, read, quality, full_size)
     alone = (quality.max(1, keepdims=True) - quality).mean(0)
     out.print(
         f"of {len(quality)} pairs the experts{' and none' if route.leaves else ''} take "
@@ -222,7 +262,7 @@ def _convert(
 
 def _run(
     best: Path | str, data: Path | None, name: str | None, models: Path, expert: list[str], full_size: int | None,
-    folder: Path | None, further: list[Path], frames: int, pairs: int, version: str, training_data: str,
+    extend: bool, folder: Path | None, further: list[Path], frames: int, pairs: int, version: str, training_data: str,
 ) -> Path:  # fmt: skip
     """The files for the runtime of a run, or of several and of models' experts; returns the float one.
 
@@ -245,7 +285,9 @@ def _run(
         else:
             name = name or Recipe.from_json(load_float(best)[1]["recipe"]).name
         banks = [bank_folder(folder, name), *further]
-        _experts(runs, full_size, data, name, models, folder, banks, pairs, frames, version, training_data)
+        _experts(
+            runs, full_size, extend, data, name, models, folder, banks, pairs, frames, version, training_data
+        )
         return models / f"{name}.onnx"
     _, state = load_float(best)
     recipe = Recipe.from_json(state["recipe"])
@@ -384,8 +426,8 @@ def _calibration(recipe: Recipe, network: nn.Module, folder: Path | None, frames
 
 
 def _experts(
-    runs: list[Path | str], full_size: int | None, data: Path | None, name: str, models: Path, folder: Path | None,
-    banks: list[Path], pairs: int, frames: int, version: str, source: str,
+    runs: list[Path | str], full_size: int | None, extend: bool, data: Path | None, name: str, models: Path,
+    folder: Path | None, banks: list[Path], pairs: int, frames: int, version: str, source: str,
 ) -> None:  # fmt: skip
     """Keen runs, and experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
 
@@ -414,6 +456,7 @@ def _experts(
         raise TrainError(
             f"--full-size is {full_size} of {count} experts; expected 1 to {count - 1}, one at least being for others"
         )
+    known = _known(taken, len(runs)) if extend else None
     with tempfile.TemporaryDirectory() as scratch:
         parts: dict[str, list[Path]] = {name: [], f"{name}-int8": []}
         for number, run in enumerate(runs):
@@ -456,7 +499,7 @@ def _experts(
                     version=version,
                     **changes,
                 )
-        route = _fitted(list(drafts.values())[-1], banks, pairs)
+        route = _fitted(list(drafts.values())[-1], banks, pairs, known)
         for named, draft in drafts.items():
             target = models / f"{named}.onnx"
             with_route(draft, route, target, version)

@@ -10,7 +10,7 @@ the file's size, not time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,8 @@ from keenframe_train.progress import progress
 # them, and teaches one, also on what lies beside the pairs, by so many deviations (docs/log.md).
 UNITS, DECAY = 32, 1e-4
 TEACHERS, JITTER, SHARPNESS, DECAY_TAUGHT = 4, 0.15, 2.0, 2e-5
+# Of a rule that learns of further experts: what weighs that which is given away against the decay, in its last steps.
+CERTAINTY = 3.0
 # By so much must leaving a frame as it is be preferred: where experts win most, the rule is least sure.
 DOUBT = 0.5
 # What an expert for enlarged frames does to a frame of full size, or to one that is best left alone, is seen as damage;
@@ -121,21 +123,74 @@ def qualities(model: Path, bank: Bank, items: NDArray[np.intp]) -> NDArray[np.fl
     return np.array(found, np.float32)
 
 
+class _Stakes:
+    """What every choice of a rule costs on N pictures, of the qualities (N, choices) that `fit_route` takes."""
+
+    def __init__(self, quality: NDArray[np.float32], leaves: bool, full_size: int) -> None:
+        choices = quality.shape[1]
+        experts = choices - leaves
+        if float(np.ptp(quality[:, :experts], axis=1).max()) < TIE:
+            raise TrainError(
+                "all experts give the same pictures; expected networks trained on different damage"
+            )
+        first_full_size = experts - full_size
+        self.leaves, best = leaves, quality.argmax(1)
+        self.cost = quality.max(1, keepdims=True) - quality
+        harm = np.where(
+            (best >= first_full_size)[:, None] & (np.arange(choices) < first_full_size), HARM, 1.0
+        )
+        counted = np.minimum(harm * self.cost, COST)
+        self.counted = torch.from_numpy(counted).double()
+        self.weight = torch.from_numpy(counted * (self.cost >= TIE)).double()
+        self._target = torch.from_numpy(best)[:, None]
+
+    def pairwise(self, preferred: Tensor) -> Tensor:
+        """How wrong the best choice against each other one is, (N, choices) preferences -> a mean by weight."""
+        wrong = F.softplus(preferred - preferred.gather(1, self._target))
+        return (self.weight * wrong).sum() / self.weight.sum()
+
+    def given_away(self, preferred: Tensor) -> Tensor:
+        """What would be given away if each choice were taken as often as the softmax of its preference says."""
+        return (preferred.softmax(1) * self.counted).sum(1).mean()
+
+    def route(self, layers: Sequence[Layer], read: NDArray[np.float32]) -> Route:
+        """A rule of these layers, with what it loses and how often it chooses what."""
+        chosen = scores(layers, read).argmax(1)
+        lost = np.take_along_axis(self.cost, chosen[:, None], 1).mean()
+        shares = np.bincount(chosen, minlength=self.cost.shape[1]) / len(chosen)
+        return Route(layers, float(lost), tuple(shares.tolist()), self.leaves)
+
+
+def _standard(read: NDArray[np.float32]) -> tuple[Tensor, Tensor, Tensor]:
+    """What is read, each number less its mean and by its deviation, and these."""
+    x = torch.from_numpy(np.ascontiguousarray(read)).double()
+    mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
+    return (x - mean) / spread, mean, spread
+
+
+def _solve(loss: Callable[[], Tensor], weights: Iterable[nn.Parameter], steps: int) -> None:
+    solver = torch.optim.LBFGS(weights, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    solver.step(closure)
+
+
 def _trained(loss: Callable[[Tensor], Tensor], x: Tensor, choices: int, decay: float) -> nn.Sequential:
     """A rule of two layers for x (N, I), by `loss` of its preferences (N, choices), the first being 0, and `decay`."""
     rule = nn.Sequential(
         nn.Linear(x.shape[1], UNITS), nn.LeakyReLU(SLOPE), nn.Linear(UNITS, choices - 1)
     ).double()
-    solver = torch.optim.LBFGS(rule.parameters(), max_iter=500, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        solver.zero_grad()
+    def decayed() -> Tensor:
         kept = rule[0].weight.square().sum() + rule[2].weight.square().sum()
-        value = loss(F.pad(rule(x), (1, 0))) + decay * kept
-        value.backward()
-        return value
+        return loss(F.pad(rule(x), (1, 0))) + decay * kept
 
-    solver.step(closure)
+    _solve(decayed, rule.parameters(), 500)
     return rule
 
 
@@ -151,29 +206,15 @@ def fit_route(
     that there is nothing to choose.
     """
     choices = quality.shape[1]
-    experts = choices - leaves
-    first_full_size = experts - full_size
-    best = quality.argmax(1)
-    cost = quality.max(1, keepdims=True) - quality
-    if float(np.ptp(quality[:, :experts], axis=1).max()) < TIE:
-        raise TrainError("all experts give the same pictures; expected networks trained on different damage")
-    harm = np.where((best >= first_full_size)[:, None] & (np.arange(choices) < first_full_size), HARM, 1.0)
-    weight = torch.from_numpy(np.minimum(harm * cost, COST) * (cost >= TIE)).double()
-    x = torch.from_numpy(np.ascontiguousarray(read)).double()
-    mean, spread = x.mean(0), x.std(0).clamp_min(0.1)
-    x = (x - mean) / spread
-    target = torch.from_numpy(best)[:, None]
-
-    def lost_by(preferred: Tensor) -> Tensor:
-        return (weight * F.softplus(preferred - preferred.gather(1, target))).sum() / weight.sum()
-
+    stakes = _Stakes(quality, leaves, full_size)
+    x, mean, spread = _standard(read)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        rules = [_trained(lost_by, x, choices, DECAY) for _ in range(TEACHERS)]
+        rules = [_trained(stakes.pairwise, x, choices, DECAY) for _ in range(TEACHERS)]
         more = torch.cat([x, x + JITTER * torch.randn_like(x)])
         with torch.no_grad():
             meant = SHARPNESS * torch.stack([F.pad(rule(more), (1, 0)) for rule in rules]).mean(0)
-        matters = weight.amax(1).repeat(2)
+        matters = stakes.weight.amax(1).repeat(2)
 
         def unlike(preferred: Tensor) -> Tensor:
             told = -(meant.softmax(1) * (SHARPNESS * preferred).log_softmax(1)).sum(1)
@@ -190,10 +231,64 @@ def fit_route(
         (layer.weight.detach().float().numpy(), layer.bias.detach().float().numpy())
         for layer in (inner, outer)
     ]
-    chosen = scores(layers, read).argmax(1)
-    lost = np.take_along_axis(cost, chosen[:, None], 1).mean()
-    shares = np.bincount(chosen, minlength=choices) / len(chosen)
-    return Route(layers, float(lost), tuple(shares.tolist()), leaves)
+    return stakes.route(layers, read)
+
+
+def extend_route(
+    known: Route,
+    new: Sequence[int],
+    read: NDArray[np.float32],
+    quality: NDArray[np.float32],
+    full_size: int = 1,
+) -> Route:
+    """A rule that also chooses the experts at `new`, and among all others decides as `known` does.
+
+    Each new one gets a row over the known units and nothing else changes: what took many pairs, and some luck, to learn
+    stays (docs/log.md). Fitted as `fit_route` begins, and then by what is given away itself, each choice being taken as
+    often as it is preferred. The rest as `fit_route`'s; `known` leaves pictures as they are or does not, and so does
+    the new rule. Raises TrainError for a known rule of one layer, for one of another number of choices or that reads
+    other numbers, and for a new expert in the first place, against which all are weighed.
+    """
+    choices = quality.shape[1]
+    others = [choice for choice in range(choices) if choice not in new]
+    (inner, inner_bias), (outer, outer_bias) = known.layers[0], known.layers[-1]
+    if len(known.layers) != 2 or len(outer) != len(others) - 1 or inner.shape[1] != read.shape[1]:
+        raise TrainError(
+            f"expected a rule of 2 layers that reads {read.shape[1]} numbers and has the {len(others)} choices that "
+            f"are not new; this one has {len(known.layers)}, reads {inner.shape[1]} and has {len(outer) + 1}"
+        )
+    if others[0] != 0:
+        raise TrainError("the first expert is new; expected one that the known rule chooses, too")
+    stakes = _Stakes(quality, known.leaves, full_size)
+    between = read @ inner.T + inner_bias
+    units, mean, spread = _standard(np.maximum(between, SLOPE * between))
+    kept = torch.from_numpy(scores(known.layers, read)).double()
+    rows = nn.Linear(len(inner), len(new)).double()
+    with torch.no_grad():
+        rows.weight.zero_()
+        rows.bias.fill_(-1.0)
+
+    def preferred() -> Tensor:
+        found = kept.new_zeros(len(read), choices)
+        found[:, others] = kept
+        found[:, list(new)] = rows(units)
+        return found
+
+    def pairwise() -> Tensor:
+        return stakes.pairwise(preferred()) + DECAY * rows.weight.square().sum()
+
+    def given_away() -> Tensor:
+        return CERTAINTY * stakes.given_away(preferred()) + DECAY * rows.weight.square().sum()
+
+    for loss in (pairwise, given_away):
+        _solve(loss, rows.parameters(), 500)
+    weights, biases = np.zeros((choices, len(inner)), np.float32), np.zeros(choices, np.float32)
+    weights[others[1:]], biases[others[1:]] = outer, outer_bias
+    with torch.no_grad():
+        own = rows.weight / spread
+        weights[list(new)] = own.float().numpy()
+        biases[list(new)] = (rows.bias - own @ mean).float().numpy()
+    return stakes.route([(inner, inner_bias), (weights[1:], biases[1:])], read)
 
 
 def join(parts: Sequence[Path], route: Route, out: Path, full_size: int = 1, **changes: object) -> ModelSpec:
