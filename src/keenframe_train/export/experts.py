@@ -44,8 +44,10 @@ from keenframe_train.progress import progress
 # them, and teaches one, also on what lies beside the pairs, by so many deviations (docs/log.md).
 UNITS, DECAY = 32, 1e-4
 TEACHERS, JITTER, SHARPNESS, DECAY_TAUGHT = 4, 0.15, 2.0, 2e-5
-# Of a rule that learns of further experts: what weighs that which is given away against the decay, in its last steps.
-CERTAINTY = 3.0
+# Of a rule that learns of further experts: what weighs that which is given away against the decay, in its last steps, and
+# by how much a new expert must be preferred. Its row is sure of the pairs, and an expert of few subjects is a worse
+# guess for a noisy face than one of all (docs/log.md).
+CERTAINTY, DOUBT_NEW = 3.0, 2.0
 # By so much must leaving a frame as it is be preferred: where experts win most, the rule is least sure.
 DOUBT = 0.5
 # What an expert for enlarged frames does to a frame of full size, or to one that is best left alone, is seen as damage;
@@ -287,7 +289,7 @@ def extend_route(
     with torch.no_grad():
         own = rows.weight / spread
         weights[list(new)] = own.float().numpy()
-        biases[list(new)] = (rows.bias - own @ mean).float().numpy()
+        biases[list(new)] = (rows.bias - own @ mean).float().numpy() - DOUBT_NEW
     return stakes.route([(inner, inner_bias), (weights[1:], biases[1:])], read)
 
 
