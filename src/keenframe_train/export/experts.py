@@ -44,8 +44,8 @@ from keenframe_train.progress import progress
 # them, and teaches one, also on what lies beside the pairs, by so many deviations (docs/log.md).
 UNITS, DECAY = 32, 1e-4
 TEACHERS, JITTER, SHARPNESS, DECAY_TAUGHT = 4, 0.15, 2.0, 2e-5
-# Of a rule that learns of further experts: what weighs that which is given away against the decay, in its last steps, and
-# by how much a new expert must be preferred. Its row is sure of the pairs, and an expert of few subjects is a worse
+# Of a rule that learns of further experts: what weighs that which is given away against the decay, in its last steps,
+# and by how much a new expert must be preferred. Its row is sure of the pairs, and an expert of few subjects is a worse
 # guess for a noisy face than one of all (docs/log.md).
 CERTAINTY, DOUBT_NEW = 3.0, 2.0
 # By so much must leaving a frame as it is be preferred: where experts win most, the rule is least sure.
