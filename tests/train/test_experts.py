@@ -111,7 +111,7 @@ def test_a_rule_learns_of_a_further_expert_and_forgets_nothing() -> None:
     # Two numbers decide between two experts and none; the new one is better where the first is best by far.
     quality = np.stack([seen[:, 0], seen[:, 1], np.zeros(800, np.float32)], 1)
     known = fit_route(seen, quality, leaves=True)
-    new = np.where(seen[:, 0] > 1, quality[:, 0] + 0.5, -2)
+    new = np.where(seen[:, 0] > 1, quality[:, 0] + 2, -2)
     four = np.insert(quality, 1, new, 1)
     grown = extend_route(known, [1], seen, four, full_size=1)
     assert grown.leaves and len(grown.shares) == 4 and len(grown.numbers()) == len(known.numbers()) + 33

@@ -68,7 +68,7 @@ def checked(done: Conversion) -> dict[str, parity.Written]:
 def test_keen_in_every_format(model: str, size: tuple[int, int] | None, to: str, tmp_path: Path) -> None:
     done = convert(MODELS / f"{model}.onnx", to, tmp_path, size=size)
     found = checked(done)
-    parts = {"keen": ("", "-second", "-third"), "keen-x2": ("",)}[model]
+    parts = {"keen": ("", "-second", "-third", "-fourth"), "keen-x2": ("",)}[model]
     assert set(found) == {
         *(f"{model}{part}{precision}" for part in parts for precision in ("", "-int8")),
         f"{model}-condition",
