@@ -139,38 +139,31 @@ _RESIZED = d.DownUp(
 )
 _FILMED = ("games", "nature", "people", "photo")
 _R1 = {"r1": (0.5, d.R1), "r1-bicubic": (0.5, d.DownUp(down=("bicubic",), up=("bicubic",)))}
-_KEEN = Mix(
-    MappingProxyType(
-        {
-            "clean": (0.03, d.Identity()),
-            "r1": (0.14, _WIDE_R1),
-            "r2": (0.16, _WIDE_R2),
-            "r3": (0.10, _WIDE_R3),
-            "r4": (0.04, d.R4),
-            "call-small": (0.16, _CALL_SMALL),
-            # Who learns from photographs alone sharpens a webcam's soft picture half as much again as is right.
-            "call-webcam": (0.16, _CALL_SMALL),
-            # The experts' for full size, here for what trains one network on everything.
-            "call-full": (0.03, CALL_FULL),
-            # Edges beside plain walls, of which photographs have few and webcams' pictures consist.
-            "call-small-scenes": (0.12, _CALL_SMALL),
-            "r1-scenes": (0.03, _WIDE_R1),
-            "r2-scenes": (0.03, _WIDE_R2),
-        }
-    ),
-    ("r1", "r1-opencv", "r2", "r3", "call-half", "call-full", "clean"),
-    camera=WEBCAM,
-    filmed=("call-webcam",),
-    drawn=("call-small-scenes", "r1-scenes", "r2-scenes"),
-)
 MIXES: MappingProxyType[str, Mix] = MappingProxyType(
     {
-        "keen": _KEEN,
-        # The same for the expert beside one for text and screens. What is heavily damaged is told apart least, so R3
-        # and R4 stay whole.
-        "keen-filmed": replace(
-            _KEEN,
-            subjects=MappingProxyType(dict.fromkeys(("r1", "r2", "call-small", "call-webcam"), _FILMED)),
+        "keen": Mix(
+            MappingProxyType(
+                {
+                    "clean": (0.03, d.Identity()),
+                    "r1": (0.14, _WIDE_R1),
+                    "r2": (0.16, _WIDE_R2),
+                    "r3": (0.10, _WIDE_R3),
+                    "r4": (0.04, d.R4),
+                    "call-small": (0.16, _CALL_SMALL),
+                    # Who learns from photographs alone sharpens a webcam's soft picture half as much again as is right.
+                    "call-webcam": (0.16, _CALL_SMALL),
+                    # The experts' for full size, here for what trains one network on everything.
+                    "call-full": (0.03, CALL_FULL),
+                    # Edges beside plain walls, of which photographs have few and webcams' pictures consist.
+                    "call-small-scenes": (0.12, _CALL_SMALL),
+                    "r1-scenes": (0.03, _WIDE_R1),
+                    "r2-scenes": (0.03, _WIDE_R2),
+                }
+            ),
+            ("r1", "r1-opencv", "r2", "r3", "call-half", "call-full", "clean"),
+            camera=WEBCAM,
+            filmed=("call-webcam",),
+            drawn=("call-small-scenes", "r1-scenes", "r2-scenes"),
         ),
         # A bank of its own for the expert that has little to win and meets the most noise in what it learns from.
         "keen-full": Mix(
