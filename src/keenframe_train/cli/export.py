@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keenframe_train.cli.experts import files_of, fitted_rule, known_rule, split_name, taken_experts
 from keenframe_train.cli.options import bank_folder, best_of, in_words, judged_on, out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import nn
 
     from keenframe_train.data.validation import Sample
-    from keenframe_train.export.experts import Route
     from keenframe_train.export.package import Exported
     from keenframe_train.recipe import Recipe
 
@@ -148,67 +146,11 @@ def rule(
     from keenframe_train.export.experts import with_route
 
     measured = find_model(model, prefer_int8=True)
-    route = _fitted(measured, folders, pairs)
+    route = fitted_rule(measured, folders, pairs)
     for source in sorted({measured, find_model(model)}):
         target = models / source.name
         with_route(source, route, target, version)
         out.print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
-
-
-def _known(taken: dict[int, tuple[list[Path], list[int]]], runs: int) -> tuple[Route, list[int]]:
-    """The rule of the one model whose experts are all among those that are joined, in their order, and the places of
-    the others. taken: of those of so many runs and models that are models, what `_taken` gives."""
-    from keenframe.routing import inputs_of, layers_of
-    from keenframe.zoo.store import read_spec
-    from keenframe_train.errors import TrainError
-    from keenframe_train.export.experts import Route
-
-    files = {found[0] for found, _ in taken.values()}
-    specs = [read_spec(file) for file in files]
-    own = [index for number in sorted(taken) for index in taken[number][1]]
-    if len(specs) != 1 or own != list(range(specs[0].experts)) or 0 not in taken or len(taken) == runs:
-        raise TrainError(
-            "--extend takes all experts of one model in their order, the first in the first place, and runs beside "
-            "them"
-        )
-    spec, new, place = specs[0], [], 0
-    for number in range(runs):
-        if number not in taken:
-            new.append(place)
-        place += len(taken[number][1]) if number in taken else 1
-    assert spec.route is not None  # of several experts
-    layers = layers_of(spec.route, spec.experts, inputs_of(spec.periodicity), spec.leaves)
-    return Route(layers, leaves=spec.leaves), new
-
-
-def _fitted(
-    model: Path, banks: Sequence[Path], pairs: int, known: tuple[Route, list[int]] | None = None
-) -> Route:
-    """The rule between a model's experts that suits `pairs` of each bank best; of known ones among them as `_known`."""
-    import numpy as np
-
-    from keenframe.zoo.store import read_spec
-    from keenframe_train.data.bank import open_bank
-    from keenframe_train.export.experts import extend_route, fit_route, qualities, seen
-
-    found = []
-    opened = [open_bank(folder) for folder in banks]
-    for bank in opened:
-        items = np.array(bank.picked(pairs))
-        found.append((seen(bank, items), qualities(model, bank, items)))
-    read, quality = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    full_size = read_spec(model).full_size
-    if known is None:
-        route = fit_route(read, quality, all(bank.scale == 1 for bank in opened), full_size)
-    else:
-        route = extend_route(*known, read, quality, full_size)
-    alone = (quality.max(1, keepdims=True) - quality).mean(0)
-    out.print(
-        f"of {len(quality)} pairs the experts{' and none' if route.leaves else ''} take "
-        f"{', '.join(f'{share:.0%}' for share in route.shares)}; against the best choice for each the rule gives away "
-        f"{route.lost:.3f} dB, each choice alone {', '.join(f'{value:.3f}' for value in alone)}"
-    )
-    return route
 
 
 def _size(text: str) -> tuple[int, int] | None:
@@ -277,11 +219,11 @@ def _run(
         runs = [best, *(best_of(Path(path)) if _is_run(path) else path for path in expert)]
         for run in runs:
             if isinstance(run, str):
-                _files_of(_split(run)[0], int8=frames > 0)
+                files_of(split_name(run)[0], int8=frames > 0)
             elif (network := Recipe.from_json(load_float(run)[1]["recipe"]).network.name) != "keen":
                 raise TrainError(f"'{run}' holds a '{network}'; only keen networks make several experts")
         if isinstance(best, str):
-            name = name or read_spec(find_model(_split(best)[0])).name
+            name = name or read_spec(find_model(split_name(best)[0])).name
         else:
             name = name or Recipe.from_json(load_float(best)[1]["recipe"]).name
         banks = [bank_folder(folder, name), *further]
@@ -302,54 +244,6 @@ def _run(
 
 def _is_run(text: str) -> bool:
     return Path(text).is_dir() or text.endswith(".pt")
-
-
-def _files_of(model: str, int8: bool) -> list[Path]:
-    """A model of several experts, named or by the path of its float file, and its INT8 file where that is wanted."""
-    from keenframe.zoo.store import find_model, read_spec
-    from keenframe_train.errors import TrainError
-
-    plain = find_model(model)
-    spec = read_spec(plain)
-    if spec.precision == "int8" or spec.experts == 1:
-        what = "an INT8 file" if spec.precision == "int8" else "one network"
-        raise TrainError(
-            f"'{model}' is {what}; expected a run, or the float file of a model of several experts"
-        )
-    rounded = plain.with_name(f"{plain.stem}-int8.onnx")
-    if int8 and not rounded.is_file():
-        raise TrainError(
-            f"'{rounded}' is not there, so '{model}' gives no expert in INT8; make it, or pass --no-int8"
-        )
-    return [plain, rounded] if int8 else [plain]
-
-
-def _split(text: str) -> tuple[str, str | None]:
-    """A model, and the name of one of its experts where one stands behind a colon; a path's colon is none."""
-    model, _, expert = text.rpartition(":")
-    return (model, expert) if model and not text.endswith(".onnx") else (text, None)
-
-
-def _taken(text: str, first: bool, int8: bool) -> tuple[list[Path], list[int]]:
-    """A model's files as `_files_of` gives them, and which of its experts are meant: the one that is named, else all
-    for enlarged frames of a model that comes `first`, and all for frames of full size of the others."""
-    import json
-
-    from keenframe.zoo.store import read_spec
-    from keenframe_train.errors import TrainError
-
-    model, expert = _split(text)
-    files = _files_of(model, int8)
-    spec = read_spec(files[0])
-    border = spec.experts - spec.full_size
-    if expert is None:
-        return files, list(range(border) if first else range(border, spec.experts))
-    names = [recipe["name"] for recipe in json.loads(spec.recipe)["experts"]]
-    if names.count(expert) != 1:
-        raise TrainError(
-            f"'{expert}' names {names.count(expert)} experts of '{model}'; it has {', '.join(names)}"
-        )
-    return files, [names.index(expert)]
 
 
 def _tell(done: Exported) -> None:
@@ -431,7 +325,7 @@ def _experts(
 ) -> None:  # fmt: skip
     """Keen runs, and experts of models, as one model with a rule between them, fitted on `pairs` of each bank.
 
-    Which of a model's, `_taken` says. frames: as `_keen`'s; 0 for no INT8 file.
+    Which of a model's, `taken_experts` says. frames: as `_keen`'s; 0 for no INT8 file.
     """
     import tempfile
 
@@ -449,14 +343,14 @@ def _experts(
             for pair_folder in banks:
                 check_pairs(Recipe.from_json(state["recipe"]), network, open_bank(pair_folder))
         else:
-            taken[number] = _taken(run, first=number == 0, int8=frames > 0)
+            taken[number] = taken_experts(run, first=number == 0, int8=frames > 0)
     counts = [len(taken[number][1]) if number in taken else 1 for number in range(len(runs))]
     count, full_size = sum(counts), full_size or sum(counts[1:])
     if full_size >= count:
         raise TrainError(
             f"--full-size is {full_size} of {count} experts; expected 1 to {count - 1}, one at least being for others"
         )
-    known = _known(taken, len(runs)) if extend else None
+    known = known_rule(taken, len(runs)) if extend else None
     with tempfile.TemporaryDirectory() as scratch:
         parts: dict[str, list[Path]] = {name: [], f"{name}-int8": []}
         for number, run in enumerate(runs):
@@ -499,7 +393,7 @@ def _experts(
                     version=version,
                     **changes,
                 )
-        route = _fitted(list(drafts.values())[-1], banks, pairs, known)
+        route = fitted_rule(list(drafts.values())[-1], banks, pairs, known)
         for named, draft in drafts.items():
             target = models / f"{named}.onnx"
             with_route(draft, route, target, version)
